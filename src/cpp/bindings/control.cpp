@@ -1,0 +1,84 @@
+// Settings, instruction-set levels and how this module was built.
+#include <pybind11/stl.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "dispatch/isa.hpp"
+#include "runtime/settings.hpp"
+
+#ifndef FASTCONV_VERSION
+#define FASTCONV_VERSION "unknown"
+#endif
+#ifndef FASTCONV_BUILD_FLAGS
+#define FASTCONV_BUILD_FLAGS "unknown"
+#endif
+
+namespace fastconv::bindings {
+namespace {
+
+#if defined(__clang__)
+constexpr const char* compiler = "clang " __clang_version__;
+#else
+constexpr const char* compiler = "gcc " __VERSION__;
+#endif
+
+std::string precision() { return runtime::precision() == runtime::Precision::strict ? "strict" : "default"; }
+
+void set_precision(const std::string& name) {
+    if (name == "default") {
+        runtime::set_precision(runtime::Precision::standard);
+    } else if (name == "strict") {
+        runtime::set_precision(runtime::Precision::strict);
+    } else {
+        throw py::value_error("set_precision: unknown precision, expected \"default\" or \"strict\", received \"" +
+                              name + "\"");
+    }
+}
+
+void set_num_threads(int count) {
+    if (count < 1) {
+        throw py::value_error("set_num_threads: count must be positive, expected an int >= 1, received " +
+                              std::to_string(count));
+    }
+    runtime::set_default_num_threads(count);
+}
+
+void read_environment() {
+    const char* name = std::getenv("FASTCONV_ISA");
+    if (name == nullptr || *name == '\0') return;
+    try {
+        dispatch::set_active_isa(name);
+    } catch (const std::invalid_argument&) {
+        std::string levels;
+        for (const std::string& isa : dispatch::available_isas()) levels += (levels.empty() ? "" : ", ") + isa;
+        throw py::import_error("environment variable FASTCONV_ISA: unknown or unsupported level, expected one of " +
+                               levels + ", received \"" + name + "\"");
+    }
+}
+
+}  // namespace
+
+void bind_control(py::module_& m) {
+    using py::arg;
+    m.attr("version") = FASTCONV_VERSION;
+    m.attr("compiler") = compiler;
+    m.attr("build_flags") = FASTCONV_BUILD_FLAGS;
+    m.attr("openmp") = runtime::openmp_description();
+
+    m.def("cpu_name", &dispatch::cpu_name);
+    m.def("compiled_isas", &dispatch::compiled_isas);
+    m.def("available_isas", &dispatch::available_isas);
+    m.def("active_isa", &dispatch::active_isa);
+    m.def("set_active_isa", &dispatch::set_active_isa, arg("name"));
+    m.def("precision", &precision);
+    m.def("set_precision", &set_precision, arg("name"));
+    m.def("num_threads", &runtime::default_num_threads);
+    m.def("set_num_threads", &set_num_threads, arg("count"));
+
+    read_environment();
+}
+
+}  // namespace fastconv::bindings

@@ -1,0 +1,84 @@
+// Convolution, its gradients and the transposed convolution.
+#include "ops/conv2d.hpp"
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/geometry.hpp"
+
+namespace fastconv::bindings {
+namespace {
+
+void conv2d(const py::array& x, const py::array& kernel, const OptionalArray& bias, const py::array& y,
+            const ConvIntegers& geometry, bool relu, int num_threads) {
+    dispatch("conv2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("x", x, 4);
+        check.rank("kernel", kernel, 4);
+        const ops::Conv2dShape s = conv2d_shape(geometry, x, kernel);
+        const T* x_data = check.input<T>("x", x);
+        const T* kernel_data = check.input<T>(
+            "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* bias_data = check.input<T>("bias", bias, {s.out_channels});
+        T* y_data = check.output<T>("y", y, {s.batch, s.out_height, s.out_width, s.out_channels});
+        const py::gil_scoped_release release;
+        ops::conv2d(s, x_data, kernel_data, bias_data, activation(relu), y_data, num_threads);
+    });
+}
+
+// The size of `dx` is the caller's choice among those that the convolution maps to the size of `grad`.
+void conv2d_input_gradient(const py::array& grad, const py::array& kernel, const OptionalArray& bias,
+                           const py::array& dx, const ConvIntegers& geometry, bool relu, int num_threads) {
+    dispatch("conv2d_input_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("dx", dx, 4);
+        check.rank("kernel", kernel, 4);
+        const ops::Conv2dShape s = conv2d_shape(geometry, dx, kernel);
+        const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.out_channels});
+        const T* kernel_data = check.input<T>(
+            "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* bias_data = check.input<T>("bias", bias, {s.in_channels});
+        T* dx_data = check.output<T>("dx", dx);
+        const py::gil_scoped_release release;
+        ops::conv2d_input_gradient(s, grad_data, kernel_data, bias_data, activation(relu), dx_data, num_threads);
+    });
+}
+
+void conv2d_kernel_gradient(const py::array& x, const py::array& grad, const py::array& dkernel,
+                            const ConvIntegers& geometry, int num_threads) {
+    dispatch("conv2d_kernel_gradient", "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("x", x, 4);
+        check.rank("dkernel", dkernel, 4);
+        const ops::Conv2dShape s = conv2d_shape(geometry, x, dkernel);
+        const T* x_data = check.input<T>("x", x);
+        const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.out_channels});
+        T* dkernel_data = check.output<T>(
+            "dkernel", dkernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const py::gil_scoped_release release;
+        ops::conv2d_kernel_gradient(s, x_data, grad_data, dkernel_data, num_threads);
+    });
+}
+
+void bias_gradient(const py::array& grad, const py::array& dbias, int num_threads) {
+    dispatch("bias_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
+        check.at_least_1d("grad", grad);
+        const index_t channels = grad.shape(grad.ndim() - 1);
+        const index_t rows = channels == 0 ? 0 : grad.size() / channels;
+        const T* grad_data = check.input<T>("grad", grad);
+        T* dbias_data = check.output<T>("dbias", dbias, {channels});
+        const py::gil_scoped_release release;
+        ops::bias_gradient(rows, channels, grad_data, dbias_data, num_threads);
+    });
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+    using py::arg;
+    m.def("conv2d", &conv2d, arg("x"), arg("kernel"), arg("bias").none(true), arg("y"), arg("geometry"), arg("relu"),
+          arg("num_threads"));
+    m.def("conv2d_input_gradient", &conv2d_input_gradient, arg("grad"), arg("kernel"), arg("bias").none(true),
+          arg("dx"), arg("geometry"), arg("relu"), arg("num_threads"));
+    m.def("conv2d_kernel_gradient", &conv2d_kernel_gradient, arg("x"), arg("grad"), arg("dkernel"), arg("geometry"),
+          arg("num_threads"));
+    m.def("bias_gradient", &bias_gradient, arg("grad"), arg("dbias"), arg("num_threads"));
+}
+
+}  // namespace fastconv::bindings

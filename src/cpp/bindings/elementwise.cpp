@@ -1,0 +1,130 @@
+// Activations, softmax, cross-entropy, dropout and layout changes.
+#include "ops/elementwise.hpp"
+
+#include "bindings/arrays.hpp"
+#include "bindings/bindings.hpp"
+
+namespace fastconv::bindings {
+namespace {
+
+void relu(const py::array& x, const py::array& y, int num_threads) {
+    dispatch("relu", "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.same_shape("y", y, x);
+        const T* x_data = check.input<T>("x", x);
+        T* y_data = check.output<T>("y", y);
+        const index_t size = x.size();
+        const py::gil_scoped_release release;
+        ops::relu(size, x_data, y_data, num_threads);
+    });
+}
+
+void relu_gradient(const py::array& grad, const py::array& y, const py::array& dx, int num_threads) {
+    dispatch("relu_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
+        check.same_shape("y", y, grad);
+        check.same_shape("dx", dx, grad);
+        const T* grad_data = check.input<T>("grad", grad);
+        const T* y_data = check.input<T>("y", y);
+        T* dx_data = check.output<T>("dx", dx);
+        const index_t size = grad.size();
+        const py::gil_scoped_release release;
+        ops::relu_gradient(size, grad_data, y_data, dx_data, num_threads);
+    });
+}
+
+enum class Scale { linear, logarithmic };
+
+void softmax_rows(const char* operation, Scale scale, const py::array& x, const py::array& y, int num_threads) {
+    dispatch(operation, "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.at_least_1d("x", x);
+        check.same_shape("y", y, x);
+        const T* x_data = check.input<T>("x", x);
+        T* y_data = check.output<T>("y", y);
+        const index_t classes = x.shape(x.ndim() - 1);
+        const index_t rows = classes == 0 ? 0 : x.size() / classes;
+        const py::gil_scoped_release release;
+        if (scale == Scale::linear) {
+            ops::softmax(rows, classes, x_data, y_data, num_threads);
+        } else {
+            ops::log_softmax(rows, classes, x_data, y_data, num_threads);
+        }
+    });
+}
+
+void softmax(const py::array& x, const py::array& y, int num_threads) {
+    softmax_rows("softmax", Scale::linear, x, y, num_threads);
+}
+
+void log_softmax(const py::array& x, const py::array& y, int num_threads) {
+    softmax_rows("log_softmax", Scale::logarithmic, x, y, num_threads);
+}
+
+// `labels`: int64 class numbers (rows,), or probabilities (rows, classes) in the dtype of `logits`.
+void softmax_cross_entropy(const py::array& logits, const py::array& labels, const py::array& loss,
+                           const py::array& grad, int num_threads) {
+    dispatch("softmax_cross_entropy", "logits", logits, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("logits", logits, 2);
+        const index_t rows = logits.shape(0);
+        const index_t classes = logits.shape(1);
+        const bool sparse = labels.ndim() == 1;
+        const T* logits_data = check.input<T>("logits", logits);
+        const std::int64_t* classes_data = sparse ? check.input<std::int64_t>("labels", labels, {rows}) : nullptr;
+        const T* probabilities_data = sparse ? nullptr : check.input<T>("labels", labels, {rows, classes});
+        T* loss_data = check.output<T>("loss", loss, {rows});
+        T* grad_data = check.output<T>("grad", grad, {rows, classes});
+        if (classes == 0 && rows > 0) {
+            throw py::value_error("softmax_cross_entropy: logits must have classes, expected at least 1, received 0");
+        }
+        const py::gil_scoped_release release;
+        if (sparse) {
+            ops::softmax_cross_entropy(rows, classes, logits_data, classes_data, loss_data, grad_data, num_threads);
+        } else {
+            ops::softmax_cross_entropy(rows, classes, logits_data, probabilities_data, loss_data, grad_data,
+                                       num_threads);
+        }
+    });
+}
+
+void dropout(const py::array& x, const py::array& y, double rate, std::uint64_t seed, std::uint64_t offset,
+             int num_threads) {
+    dispatch("dropout", "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.same_shape("y", y, x);
+        const T* x_data = check.input<T>("x", x);
+        T* y_data = check.output<T>("y", y);
+        if (!(rate >= 0 && rate < 1)) {
+            throw py::value_error("dropout: rate is out of range, expected 0 <= rate < 1, received " +
+                                  std::to_string(rate));
+        }
+        const index_t size = x.size();
+        const py::gil_scoped_release release;
+        ops::dropout(size, x_data, rate, seed, offset, y_data, num_threads);
+    });
+}
+
+void transpose_planes(const py::array& x, const py::array& y, int num_threads) {
+    dispatch("transpose_planes", "x", x, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("x", x, 3);
+        const index_t batch = x.shape(0);
+        const index_t rows = x.shape(1);
+        const index_t columns = x.shape(2);
+        const T* x_data = check.input<T>("x", x);
+        T* y_data = check.output<T>("y", y, {batch, columns, rows});
+        const py::gil_scoped_release release;
+        ops::transpose_planes(batch, rows, columns, x_data, y_data, num_threads);
+    });
+}
+
+}  // namespace
+
+void bind_elementwise(py::module_& m) {
+    using py::arg;
+    m.def("relu", &relu, arg("x"), arg("y"), arg("num_threads"));
+    m.def("relu_gradient", &relu_gradient, arg("grad"), arg("y"), arg("dx"), arg("num_threads"));
+    m.def("softmax", &softmax, arg("x"), arg("y"), arg("num_threads"));
+    m.def("log_softmax", &log_softmax, arg("x"), arg("y"), arg("num_threads"));
+    m.def("softmax_cross_entropy", &softmax_cross_entropy, arg("logits"), arg("labels"), arg("loss"), arg("grad"),
+          arg("num_threads"));
+    m.def("dropout", &dropout, arg("x"), arg("y"), arg("rate"), arg("seed"), arg("offset"), arg("num_threads"));
+    m.def("transpose_planes", &transpose_planes, arg("x"), arg("y"), arg("num_threads"));
+}
+
+}  // namespace fastconv::bindings

@@ -1,0 +1,57 @@
+// Geometry crosses the border as tuples of plain integers, in the order of the fields below.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <array>
+
+#include "bindings/arrays.hpp"
+#include "ops/conv2d.hpp"
+#include "ops/pool2d.hpp"
+
+namespace fastconv::bindings {
+
+// stride, dilation (height, width each), pad top, bottom, left, right, groups
+using ConvIntegers = std::array<index_t, 9>;
+// pool, stride, dilation (height, width each), pad top, bottom, left, right, ceil_mode
+using PoolIntegers = std::array<index_t, 11>;
+
+// `input` (N,H,W,C) and `kernel` (kh,kw,C/groups,K) are of rank 4. The kernel's third dimension is checked
+// with the rest of its shape, against group_in_channels() of the result.
+inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const py::array& input, const py::array& kernel) {
+    return ops::conv2d_shape({.stride_height = g[0],
+                              .stride_width = g[1],
+                              .dilation_height = g[2],
+                              .dilation_width = g[3],
+                              .pad_top = g[4],
+                              .pad_bottom = g[5],
+                              .pad_left = g[6],
+                              .pad_right = g[7],
+                              .groups = g[8]},
+                             input.shape(0), input.shape(1), input.shape(2), input.shape(3), kernel.shape(0),
+                             kernel.shape(1), kernel.shape(3));
+}
+
+inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, index_t batch, index_t in_height, index_t in_width,
+                                     index_t channels) {
+    return ops::pool2d_shape({.pool_height = g[0],
+                              .pool_width = g[1],
+                              .stride_height = g[2],
+                              .stride_width = g[3],
+                              .dilation_height = g[4],
+                              .dilation_width = g[5],
+                              .pad_top = g[6],
+                              .pad_bottom = g[7],
+                              .pad_left = g[8],
+                              .pad_right = g[9],
+                              .ceil_mode = g[10] != 0},
+                             batch, in_height, in_width, channels);
+}
+
+// Rank 4 first: `input` is the activation (N,H,W,C) before the pooling.
+inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, const py::array& input) {
+    return pool2d_shape(g, input.shape(0), input.shape(1), input.shape(2), input.shape(3));
+}
+
+}  // namespace fastconv::bindings
