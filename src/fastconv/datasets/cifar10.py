@@ -20,7 +20,7 @@ ROW_BYTES = 1 + 3 * 32 * 32
 FOLDER = "cifar-10-batches-bin"
 TRAIN_MEMBERS = tuple(f"{FOLDER}/data_batch_{i}.bin" for i in range(1, 6))
 TEST_MEMBER = f"{FOLDER}/test_batch.bin"
-OTHER_MEMBERS = (FOLDER, f"{FOLDER}/batches.meta.txt", f"{FOLDER}/readme.html")
+OTHER_MEMBERS = {FOLDER, f"{FOLDER}/batches.meta.txt", f"{FOLDER}/readme.html"}
 # Headers, padding and the two text files; the archive as published needs far less.
 OTHER_BYTES = 1 << 20
 
@@ -68,30 +68,39 @@ def parse_archive(archive: bytearray, rows_per_batch: int, what: str) -> tuple[S
 def _read_members(tar: bytearray, batch_bytes: int, what: str) -> dict[str, Images]:
     """Rows `(rows_per_batch, 3073)` of each batch, by member name."""
     contents: dict[str, Images] = {}
-    expected = {*TRAIN_MEMBERS, TEST_MEMBER}
+    batches = {*TRAIN_MEMBERS, TEST_MEMBER}
+    allowed = batches | OTHER_MEMBERS
     try:
         with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as members:
             for member in members:
-                if member.name in OTHER_MEMBERS:
-                    continue
-                if member.name not in expected or member.name in contents:
+                # A name that comes twice is refused at once: a negative size in a header would
+                # make tarfile return to the same member for ever.
+                if member.name not in allowed:
                     raise ValueError(
-                        f"{what}: must have each of {sorted(expected)} once, "
+                        f"{what}: must have each of {sorted(batches)} once, "
                         f"received the member {member.name!r}"
                     )
-                stream = members.extractfile(member) if member.isreg() else None
-                if stream is None or member.size != batch_bytes:
-                    raise ValueError(
-                        f"{what}: {member.name} must be a file of {batch_bytes} bytes, "
-                        f"received type {member.type!r}, {member.size} bytes"
-                    )
-                rows = np.frombuffer(stream.read(), np.uint8)
-                contents[member.name] = rows.reshape(-1, ROW_BYTES)
-    except tarfile.TarError as error:
+                allowed.remove(member.name)
+                if member.name in batches:
+                    contents[member.name] = _read_rows(members, member, batch_bytes, what)
+    except (tarfile.TarError, OverflowError, RecursionError) as error:
         raise ValueError(f"{what}: must be a tar archive, received: {error}") from error
-    if missing := expected - contents.keys():
+    if missing := batches - contents.keys():
         raise ValueError(f"{what}: must have the members {sorted(missing)}, received none of them")
     return contents
+
+
+def _read_rows(
+    members: tarfile.TarFile, member: tarfile.TarInfo, batch_bytes: int, what: str
+) -> Images:
+    """Content of a batch as `(rows_per_batch, 3073)`."""
+    stream = members.extractfile(member) if member.isreg() else None
+    if stream is None or member.size != batch_bytes:
+        raise ValueError(
+            f"{what}: {member.name} must be a file of {batch_bytes} bytes, "
+            f"received type {member.type!r}, {member.size} bytes"
+        )
+    return np.frombuffer(stream.read(), np.uint8).reshape(-1, ROW_BYTES)
 
 
 def _split(rows: Images, what: str) -> Split:
