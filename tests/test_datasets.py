@@ -477,10 +477,11 @@ def test_cifar_header_fuzz(changes) -> None:
 
 def test_cifar_negative_size_does_not_loop() -> None:
     tar = bytearray(gzip.decompress(cifar_archive()))
-    # Size -512 in base 256 (GNU): the member after the folder would be the folder again.
-    header = tar[:512]
+    # Size -512 in base 256 (GNU): the member after the text file would be the text file again.
+    header = tar[512:1024]
     header[124:136] = b"\xff" * 10 + b"\xfe\x00"
     header[148:156] = b" " * 8
     header[148:156] = f"{sum(header):06o}\0 ".encode()
+    tar[512:1024] = header
     with pytest.raises(ValueError, match="cifar"):
-        cifar10.parse_archive(bytearray(gzip.compress(header + tar[512:])), ROWS, "cifar")
+        cifar10.parse_archive(bytearray(gzip.compress(tar)), ROWS, "cifar")
