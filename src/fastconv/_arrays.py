@@ -1,0 +1,126 @@
+"""Checks of array arguments, the same for `ops` and `reference`. Nothing is cast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastconv._errors import type_error, value_error
+from fastconv._types import FloatArray, IntArray
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_array(operation: str, argument: str, value: object) -> npt.NDArray[np.generic]:
+    """`value` as an ndarray, sharing its memory where the array protocols allow it."""
+    if isinstance(value, np.ma.MaskedArray):
+        rule = "must not be a masked array"
+        raise type_error(operation, argument, rule, "an array, such as value.filled(0)", "a mask")
+    protocols = ("__array__", "__array_interface__", "__array_struct__")
+    if hasattr(value, "__dlpack__") and not any(hasattr(value, name) for name in protocols):
+        return np.from_dlpack(value)
+    return np.asarray(value)
+
+
+def float_array(
+    operation: str,
+    argument: str,
+    value: object,
+    *,
+    rank: int | None = None,
+    dtype: np.dtype[np.floating] | None = None,
+) -> FloatArray:
+    """`value` as a float32 or float64 array of `rank` axes; `dtype` is that of the first input.
+
+    Raises:
+        TypeError: another dtype, or one that differs from `dtype`.
+        ValueError: another number of axes.
+    """
+    array: FloatArray = as_array(operation, argument, value)  # type: ignore[assignment]
+    if array.dtype not in _FLOATS or not array.dtype.isnative:
+        rule = "is not cast silently"
+        expected = "float32 or float64, such as value.astype(np.float32)"
+        raise type_error(operation, argument, rule, expected, array.dtype)
+    if dtype is not None and array.dtype != dtype:
+        rule = "must have the dtype of the first input"
+        raise type_error(operation, argument, rule, dtype, array.dtype)
+    if rank is not None and array.ndim != rank:
+        rule = f"must have {rank} axes"
+        raise value_error(operation, argument, rule, f"{rank}-D", f"shape {array.shape}")
+    return array
+
+
+def argmax_array(
+    operation: str, value: object, *, shape: tuple[int, ...], cells: int, argument: str = "argmax"
+) -> IntArray:
+    """Indices of maxima: int64 of `shape`, each within 0 .. cells - 1 of its image."""
+    array = as_array(operation, argument, value)
+    if array.dtype != np.int64 or not array.dtype.isnative:
+        raise type_error(operation, argument, "has the wrong dtype", "int64", array.dtype)
+    check_shape(operation, argument, array.shape, shape)
+    indices: IntArray = array.astype(np.int64, copy=False)
+    if indices.size and (indices.min() < 0 or indices.max() >= cells):
+        rule = "points outside the image"
+        received = f"{indices.min()} .. {indices.max()}"
+        raise value_error(operation, argument, rule, f"0 .. {cells - 1}", received)
+    return indices
+
+
+def check_shape(
+    operation: str, argument: str, shape: Sequence[int], expected: tuple[int, ...]
+) -> None:
+    """Refuse a shape other than `expected`."""
+    if tuple(shape) != expected:
+        raise value_error(operation, argument, "has the wrong shape", expected, tuple(shape))
+
+
+def check_out(
+    operation: str,
+    out: object,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.floating],
+    inputs: Iterable[npt.NDArray[np.generic]],
+    *,
+    argument: str = "out",
+    in_place: bool = False,
+) -> FloatArray:
+    """`out` if it can take the result, that is if it
+
+    is an ndarray of exactly this shape and dtype, C-contiguous, aligned and writeable, and does
+    not overlap an input (`in_place`: or *is* the input, for elementwise operations).
+
+    Raises:
+        TypeError: not an ndarray, or another dtype.
+        ValueError: another shape, or memory that cannot be written.
+    """
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise type_error(operation, argument, "must be an array", "numpy.ndarray", type(out))
+    if out.dtype != dtype or not out.dtype.isnative:
+        raise type_error(operation, argument, "has the wrong dtype", dtype, out.dtype)
+    check_shape(operation, argument, out.shape, shape)
+    flags = out.flags
+    if not (flags.c_contiguous and flags.aligned and flags.writeable):
+        rule, expected = "cannot be filled", "C-contiguous, aligned, writeable memory"
+        received = ", ".join(
+            name
+            for name, fine in (
+                ("not contiguous", flags.c_contiguous),
+                ("misaligned", flags.aligned),
+                ("read-only", flags.writeable),
+            )
+            if not fine
+        )
+        raise value_error(operation, argument, rule, expected, received)
+    for array in inputs:
+        same = (
+            in_place
+            and array.__array_interface__["data"] == out.__array_interface__["data"]
+            and array.shape == out.shape
+            and array.strides == out.strides
+        )
+        if not same and np.may_share_memory(out, array):
+            rule = "overlaps an input"
+            raise value_error(operation, argument, rule, "memory of its own", "shared memory")
+    return out
