@@ -1,0 +1,33 @@
+"""Fixtures that run a test on every instruction-set level and thread count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "isa" in metafunc.fixturenames:
+        import fastconv
+
+        metafunc.parametrize("isa", fastconv.available_isas(), indirect=True)
+
+
+@pytest.fixture
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction-set level of this machine, active during the whole test."""
+    import fastconv
+
+    level: str = request.param
+    with fastconv.use_isa(level):
+        assert fastconv.active_isa() == level
+        yield level
+        assert fastconv.active_isa() == level, "the level changed during the test"
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda count: f"{count}_threads")
+def num_threads(request: pytest.FixtureRequest) -> int:
+    """Thread counts: serial, as many as small machines have, and an odd one."""
+    count: int = request.param
+    return count
