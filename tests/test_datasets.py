@@ -184,11 +184,11 @@ def test_the_next_mirror_is_asked(site) -> None:
 
 def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/nowhere")
     monkeypatch.setattr("sys.platform", "linux")
-    assert _store.cache_folder() == Path("/home/someone/.cache/fastconv")
+    assert _store.cache_folder() == Path("/nowhere/.cache/fastconv")
     monkeypatch.setattr("sys.platform", "darwin")
-    assert _store.cache_folder() == Path("/home/someone/Library/Caches/fastconv")
+    assert _store.cache_folder() == Path("/nowhere/Library/Caches/fastconv")
 
 
 # --- no network, wrong content ------------------------------------------------------------------
