@@ -2,16 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
-from fastconv import callbacks, config, datasets, losses, networks, utils
+from fastconv import config, datasets, losses, networks, utils
 from fastconv.datasets import cifar10, fashion_mnist, mnist
 
 __all__ = ["app"]
@@ -23,20 +23,22 @@ PUBLISHED = {
 }
 Split = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
-EPILOG = "\n\n".join(
-    ["[bold]Networks[/bold]"]
-    + [f"{name}: {network.description}" for name, network in networks.NETWORKS.items()]
-    + ["[bold]Examples[/bold]"]
-    + [
-        "fastconv train mnist",
-        "fastconv train fashion-mnist --model m3 --epochs 5",
-        "fastconv train cifar10 --model m4 --batch-size 64",
-        "fastconv train ./my-digits --seed 1 --threads 1",
-    ]
+NETWORK_LIST = "\n".join(
+    f"  {name:<8} {network.description}" for name, network in networks.NETWORKS.items()
 )
+TRAIN_EPILOG = f"""[bold]Networks[/]
+{NETWORK_LIST}
+
+[bold]Examples[/]
+  fastconv train mnist
+  fastconv train fashion-mnist --model m3 --epochs 5
+  fastconv train cifar10 --model m4 --batch-size 64
+  fastconv train ./my-digits --seed 1 --threads 1
+"""
 
 app = typer.Typer(
     help="Fast convolutional networks on CPUs.",
+    epilog="To begin with: [bold]fastconv train mnist[/]",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -56,7 +58,7 @@ def info() -> None:
     console.print(table)
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=TRAIN_EPILOG)
 def train(
     data: Annotated[
         str,
@@ -109,15 +111,7 @@ def train(
         f"{config.active_isa()}"
     )
     start = time.perf_counter()
-    with TrainingProgress(len(x_train), batch_size, epochs) as progress:
-        trained.fit(
-            x_train,
-            y_train,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=0,
-            callbacks=[progress],
-        )
+    trained.fit(x_train, y_train, batch_size=batch_size, epochs=epochs, verbose=1)
     seconds = time.perf_counter() - start
     _, accuracy = trained.evaluate(x_test, y_test, verbose=0)
     console.print(
@@ -161,7 +155,8 @@ def load_folder(data: str) -> tuple[Split, Split]:
 
 def fail(message: str) -> typer.Exit:
     """Print an error; the result is to be raised."""
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {message}", markup=True)
+    shown = Text.assemble(("error: ", "bold red"), message)
+    Console(stderr=True).print(shown, soft_wrap=True, highlight=False)
     return typer.Exit(1)
 
 
@@ -170,64 +165,3 @@ def as_inputs(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     if images.ndim == 3:
         images = images[..., np.newaxis]
     return images.astype(np.float32) / np.float32(255)
-
-
-class TrainingProgress(callbacks.Callback):
-    """A live bar for the current epoch, and one line for each that is done."""
-
-    def __init__(self, images: int, batch_size: int, epochs: int) -> None:
-        super().__init__()
-        self.images = images
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.epoch = 0
-        self.start = self.epoch_start = time.perf_counter()
-        self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("{task.fields[status]}"),
-            console=console,
-            transient=True,
-        )
-        self.task = self.progress.add_task("", total=images, epoch="", status="")
-
-    def __enter__(self) -> "TrainingProgress":
-        """Show the bar."""
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Take the bar away."""
-        self.progress.stop()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the bar anew."""
-        self.epoch = epoch
-        self.epoch_start = time.perf_counter()
-        self.progress.reset(self.task, epoch=self.name_of(epoch), status="")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Move the bar on."""
-        done = min((batch + 1) * self.batch_size, self.images)
-        all_done = self.epoch * self.images + done
-        left = (time.perf_counter() - self.start) * (self.epochs * self.images / all_done - 1)
-        status = f"{self.describe(done, logs or {})}  {left:.0f} s left"
-        self.progress.update(self.task, completed=done, status=status)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Leave a line behind."""
-        seconds = time.perf_counter() - self.epoch_start
-        status = self.describe(self.images, logs or {})
-        self.progress.console.print(f"epoch {self.name_of(epoch)}  {status}  {seconds:.1f} s")
-
-    def name_of(self, epoch: int) -> str:
-        """The epoch counted from 1, of how many."""
-        return f"{epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
-
-    def describe(self, done: int, logs: dict[str, Any]) -> str:
-        """Speed in this epoch, and means of loss and accuracy so far."""
-        rate = done / (time.perf_counter() - self.epoch_start)
-        return (
-            f"{rate:7,.0f} images/s  loss {logs['loss']:.4f}  "
-            f"accuracy {100 * logs['accuracy']:5.2f} %"
-        )

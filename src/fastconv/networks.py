@@ -27,7 +27,7 @@ class Network:
 
 NETWORKS = {
     "m1": Network(
-        "two convolutions (32, 64) with pooling, dropout 0.5: the classic for MNIST",
+        "convolutions of 32 and 64 filters with pooling, dropout 0.5",
         lambda classes: [
             Conv2D(32, kernel_size=(3, 3), activation="relu"),
             MaxPooling2D(pool_size=(2, 2)),
@@ -39,7 +39,7 @@ NETWORKS = {
         ],
     ),
     "m3": Network(
-        "two convolutions (64, 64) with pooling, a dense layer of 128",
+        "convolutions of 64 and 64 filters with pooling, a dense layer of 128",
         lambda classes: [
             Conv2D(64, (3, 3), activation="relu"),
             MaxPooling2D(2, 2),
@@ -51,7 +51,7 @@ NETWORKS = {
         ],
     ),
     "m4": Network(
-        "three convolutions (32, 32, 32), a dense layer of 32, logits: for CIFAR-10",
+        "three convolutions of 32 filters, a dense layer of 32, logits",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             MaxPooling2D((2, 2)),
@@ -65,7 +65,7 @@ NETWORKS = {
         from_logits=True,
     ),
     "m5": Network(
-        "two convolutions (16, 32) and one pooling, a dense layer of 128",
+        "convolutions of 16 and 32 filters, one pooling, a dense layer of 128",
         lambda classes: [
             Conv2D(16, kernel_size=(3, 3), activation="relu"),
             Conv2D(32, kernel_size=(3, 3), activation="relu"),
@@ -76,7 +76,7 @@ NETWORKS = {
         ],
     ),
     "minimal": Network(
-        "one convolution (32), one pooling, the output layer",
+        "one convolution of 32 filters, one pooling, the output layer",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             MaxPooling2D((2, 2)),
@@ -85,7 +85,7 @@ NETWORKS = {
         ],
     ),
     "deep": Network(
-        "four convolutions (32, 32, 64, 64), a pooling after every second",
+        "convolutions of 32, 32, 64 and 64 filters, two poolings",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             Conv2D(32, (3, 3), activation="relu"),
