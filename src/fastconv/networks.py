@@ -27,7 +27,7 @@ class Network:
 
 NETWORKS = {
     "m1": Network(
-        "convolutions of 32 and 64 filters with pooling, dropout 0.5",
+        "conv 32, pool, conv 64, pool, dropout 0.5, output",
         lambda classes: [
             Conv2D(32, kernel_size=(3, 3), activation="relu"),
             MaxPooling2D(pool_size=(2, 2)),
@@ -39,7 +39,7 @@ NETWORKS = {
         ],
     ),
     "m3": Network(
-        "convolutions of 64 and 64 filters with pooling, a dense layer of 128",
+        "conv 64, pool, conv 64, pool, dense 128, output",
         lambda classes: [
             Conv2D(64, (3, 3), activation="relu"),
             MaxPooling2D(2, 2),
@@ -51,7 +51,7 @@ NETWORKS = {
         ],
     ),
     "m4": Network(
-        "three convolutions of 32 filters, a dense layer of 32, logits",
+        "conv 32, pool, conv 32, pool, conv 32, dense 32, output (logits)",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             MaxPooling2D((2, 2)),
@@ -65,7 +65,7 @@ NETWORKS = {
         from_logits=True,
     ),
     "m5": Network(
-        "convolutions of 16 and 32 filters, one pooling, a dense layer of 128",
+        "conv 16, conv 32, pool, dense 128, output",
         lambda classes: [
             Conv2D(16, kernel_size=(3, 3), activation="relu"),
             Conv2D(32, kernel_size=(3, 3), activation="relu"),
@@ -76,7 +76,7 @@ NETWORKS = {
         ],
     ),
     "minimal": Network(
-        "one convolution of 32 filters, one pooling, the output layer",
+        "conv 32, pool, output",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             MaxPooling2D((2, 2)),
@@ -85,7 +85,7 @@ NETWORKS = {
         ],
     ),
     "deep": Network(
-        "convolutions of 32, 32, 64 and 64 filters, two poolings",
+        "conv 32, conv 32, pool, conv 64, conv 64, pool, output",
         lambda classes: [
             Conv2D(32, (3, 3), activation="relu"),
             Conv2D(32, (3, 3), activation="relu"),
