@@ -1,8 +1,8 @@
 // What every binding asks of its arrays before it hands out a pointer.
 //
-// A pointer given out by Arguments is of native dtype T, aligned, C-contiguous and of the stated shape, and the
-// memory of an output is writable and apart from every other array of the call. The py::array arguments of the
-// binding keep the memory alive while the GIL is released.
+// A pointer given out by Arguments is of native dtype T, aligned, C-contiguous and of the stated shape. The memory
+// of an output is writable and apart from every other array of the call; output_or_input may also be exactly one
+// of them. The py::array arguments of the binding keep the memory alive while the GIL is released.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -15,6 +15,7 @@
 #include <initializer_list>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "common.hpp"
@@ -82,18 +83,14 @@ class Arguments {
 
     template <class T>
     T* output(const char* name, const py::array& array) {
-        memory<T>(name, array);
-        if (!array.writeable()) refuse(name, "must be writable", "a writable array", "a read-only array");
-        const Range range = remember(name, array);
-        for (std::size_t i = 0; i + 1 < count_; ++i) {
-            if (range.begin < ranges_[i].end && ranges_[i].begin < range.end) {
-                refuse(name, "must not share memory with another argument", "separate memory",
-                       std::string("an overlap with ") + ranges_[i].name);
-            }
-        }
-        return static_cast<T*>(const_cast<void*>(array.data()));
+        return writable<T>(name, array, false);
     }
 
+    // For elementwise operations: an output that may also be an input, but not a part of one.
+    template <class T>
+    T* output_or_input(const char* name, const py::array& array) {
+        return writable<T>(name, array, true);
+    }
     template <class T>
     T* output(const char* name, const py::array& array, Dims dims) {
         shape(name, array, dims.begin(), dims.end());
@@ -148,6 +145,23 @@ class Arguments {
         }
     }
 
+    template <class T>
+    T* writable(const char* name, const py::array& array, bool in_place) {
+        memory<T>(name, array);
+        if (!array.writeable()) refuse(name, "must be writable", "a writable array", "a read-only array");
+        const Range range = remember(name, array);
+        for (std::size_t i = 0; i + 1 < count_; ++i) {
+            const Range& other = ranges_[i];
+            const bool same = range.begin == other.begin && range.end == other.end;
+            const bool overlap = range.begin < other.end && other.begin < range.end;
+            if (overlap && !(same && in_place)) {
+                refuse(name, "must not share memory with another argument", "separate memory",
+                       std::string("an overlap with ") + other.name);
+            }
+        }
+        return static_cast<T*>(const_cast<void*>(array.data()));
+    }
+
     Range remember(const char* name, const py::array& array) {
         const auto begin = reinterpret_cast<std::uintptr_t>(array.data());
         return ranges_.at(count_++) = {name, begin, begin + static_cast<std::uintptr_t>(array.nbytes())};
@@ -177,6 +191,8 @@ void dispatch(const char* operation, const char* name, const py::array& array, B
                                  " has the wrong dtype, expected native float32 or float64, received " +
                                  std::string(py::str(static_cast<const py::object&>(array.dtype()))));
         }
+    } catch (const std::invalid_argument& error) {
+        throw py::value_error(std::string(operation) + ": " + error.what());
     } catch (const std::bad_alloc&) {
         py::set_error(PyExc_MemoryError, (std::string(operation) + ": out of memory for scratch space").c_str());
         throw py::error_already_set();

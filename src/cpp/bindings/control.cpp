@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 
 #include "bindings/arrays.hpp"

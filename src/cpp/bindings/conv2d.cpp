@@ -49,8 +49,8 @@ void conv2d_kernel_gradient(const py::array& x, const py::array& grad, const py:
         const ops::Conv2dShape s = conv2d_shape(geometry, x, dkernel);
         const T* x_data = check.input<T>("x", x);
         const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.out_channels});
-        T* dkernel_data = check.output<T>(
-            "dkernel", dkernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        T* dkernel_data = check.output<T>("dkernel", dkernel,
+                                          {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
         const py::gil_scoped_release release;
         ops::conv2d_kernel_gradient(s, x_data, grad_data, dkernel_data, num_threads);
     });

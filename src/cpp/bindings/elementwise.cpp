@@ -11,7 +11,7 @@ void relu(const py::array& x, const py::array& y, int num_threads) {
     dispatch("relu", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.same_shape("y", y, x);
         const T* x_data = check.input<T>("x", x);
-        T* y_data = check.output<T>("y", y);
+        T* y_data = check.output_or_input<T>("y", y);
         const index_t size = x.size();
         const py::gil_scoped_release release;
         ops::relu(size, x_data, y_data, num_threads);
@@ -24,7 +24,7 @@ void relu_gradient(const py::array& grad, const py::array& y, const py::array& d
         check.same_shape("dx", dx, grad);
         const T* grad_data = check.input<T>("grad", grad);
         const T* y_data = check.input<T>("y", y);
-        T* dx_data = check.output<T>("dx", dx);
+        T* dx_data = check.output_or_input<T>("dx", dx);
         const index_t size = grad.size();
         const py::gil_scoped_release release;
         ops::relu_gradient(size, grad_data, y_data, dx_data, num_threads);
@@ -38,7 +38,7 @@ void softmax_rows(const char* operation, Scale scale, const py::array& x, const 
         check.at_least_1d("x", x);
         check.same_shape("y", y, x);
         const T* x_data = check.input<T>("x", x);
-        T* y_data = check.output<T>("y", y);
+        T* y_data = check.output_or_input<T>("y", y);
         const index_t classes = x.shape(x.ndim() - 1);
         const index_t rows = classes == 0 ? 0 : x.size() / classes;
         const py::gil_scoped_release release;
@@ -89,7 +89,7 @@ void dropout(const py::array& x, const py::array& y, double rate, std::uint64_t 
     dispatch("dropout", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.same_shape("y", y, x);
         const T* x_data = check.input<T>("x", x);
-        T* y_data = check.output<T>("y", y);
+        T* y_data = check.output_or_input<T>("y", y);
         if (!(rate >= 0 && rate < 1)) {
             throw py::value_error("dropout: rate is out of range, expected 0 <= rate < 1, received " +
                                   std::to_string(rate));

@@ -14,8 +14,9 @@ namespace fastconv::bindings {
 
 // stride, dilation (height, width each), pad top, bottom, left, right, groups
 using ConvIntegers = std::array<index_t, 9>;
-// pool, stride, dilation (height, width each), pad top, bottom, left, right, ceil_mode
-using PoolIntegers = std::array<index_t, 11>;
+// pool, stride, dilation (height, width each), pad top, bottom, left, right; a partial window that counts is
+// in the padding
+using PoolIntegers = std::array<index_t, 10>;
 
 // `input` (N,H,W,C) and `kernel` (kh,kw,C/groups,K) are of rank 4. The kernel's third dimension is checked
 // with the rest of its shape, against group_in_channels() of the result.
@@ -44,8 +45,7 @@ inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, index_t batch, index
                               .pad_top = g[6],
                               .pad_bottom = g[7],
                               .pad_left = g[8],
-                              .pad_right = g[9],
-                              .ceil_mode = g[10] != 0},
+                              .pad_right = g[9]},
                              batch, in_height, in_width, channels);
 }
 

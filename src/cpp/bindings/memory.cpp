@@ -47,7 +47,8 @@ py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
     }
 }
 
-using Statistics = std::tuple<std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t>;
+using Statistics =
+    std::tuple<std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t>;
 
 Statistics pool_statistics() {
     const runtime::PoolStatistics s = runtime::pool_statistics();

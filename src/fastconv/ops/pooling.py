@@ -1,0 +1,278 @@
+"""Maximum and average pooling and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, overload
+
+import numpy.typing as npt
+
+from fastconv import _core
+from fastconv._arrays import check_shape, float_array
+from fastconv._shapes import image_shape, nhwc_shape, pool_windows
+from fastconv._types import DataFormat, FloatArray, IntArray, IntOrPair, Padding
+from fastconv.ops._codes import checked_codes, codes_array
+from fastconv.ops._geometry import pool_geometry
+from fastconv.ops._memory import (
+    INT64,
+    allocate,
+    channels_last,
+    channels_last_buffer,
+    core_threads,
+    result,
+    store,
+)
+
+
+@overload
+def max_pool2d(
+    x: npt.ArrayLike,
+    pool_size: IntOrPair = 2,
+    *,
+    strides: IntOrPair | None = None,
+    padding: Padding = "valid",
+    dilation_rate: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_argmax: Literal[False] = False,
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> FloatArray: ...
+
+
+@overload
+def max_pool2d(
+    x: npt.ArrayLike,
+    pool_size: IntOrPair = 2,
+    *,
+    strides: IntOrPair | None = None,
+    padding: Padding = "valid",
+    dilation_rate: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_argmax: Literal[True],
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> tuple[FloatArray, IntArray]: ...
+
+
+def max_pool2d(
+    x: npt.ArrayLike,
+    pool_size: IntOrPair = 2,
+    *,
+    strides: IntOrPair | None = None,
+    padding: Padding = "valid",
+    dilation_rate: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_argmax: bool = False,
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> FloatArray | tuple[FloatArray, IntArray]:
+    """Maximum of each window, over its cells inside the image; the padding is never chosen.
+
+    Of equal cells the first in row-major order wins. NaN wins over every number, the first NaN
+    over later ones. A window of -inf alone gives -inf and the index of its first cell.
+
+    Args:
+        x: `(N, H, W, C)`, or `(N, C, H, W)` with `data_format="channels_first"`; float32 or
+            float64.
+        pool_size: int or (vertical, horizontal).
+        strides: None means `pool_size`.
+        padding: "valid", "same", an int, `(ph, pw)` or `((top, bottom), (left, right))`.
+        dilation_rate: distance between neighbouring cells of a window.
+        ceil_mode: keep a last window that only a part of the image fills.
+        return_argmax: return the places of the maxima too.
+        out: array to fill with the maxima, C-contiguous, apart from `x`.
+        num_threads: None means `fastconv.get_num_threads()`.
+
+    Returns:
+        The maxima, `(N, out_height, out_width, C)` or channels second; with `return_argmax` also
+        their int64 codes `(row * W + column) * C + channel` within one image of `x`, in the shape
+        of the maxima. The code numbers the cells of a channels_last image in both data formats.
+
+    Raises:
+        ValueError: an output size below 1, a window without a cell of the image, an unknown name,
+            a bad `out`.
+        TypeError: a dtype other than float32 and float64, not an array.
+        MemoryError: no memory for the result.
+
+    >>> import numpy as np
+    >>> image = np.float32([[1, 5, 2], [4, 3, 9]]).reshape(1, 2, 3, 1)
+    >>> y, argmax = max_pool2d(image, 2, ceil_mode=True, return_argmax=True)
+    >>> y.ravel().tolist(), argmax.ravel().tolist()
+    ([5.0, 9.0], [1, 5])
+    """
+    operation = "max_pool2d"
+    x = float_array(operation, "x", x, rank=4)
+    batch, height, width, channels = nhwc_shape(operation, "x", x.shape, data_format)
+    windows = pool_windows(
+        operation,
+        (height, width),
+        pool_size,
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        ceil_mode=ceil_mode,
+    )
+    threads = core_threads(operation, num_threads)
+    shape = image_shape(batch, windows.output_size, channels, data_format)
+    y = result(operation, out, shape, x.dtype, (x,))
+    argmax: IntArray | None = allocate(operation, shape, INT64) if return_argmax else None
+    y_buffer = channels_last_buffer(operation, y, data_format)
+    argmax_buffer = None if argmax is None else channels_last_buffer(operation, argmax, data_format)
+    _core.max_pool2d(
+        channels_last(operation, x, data_format, threads),
+        y_buffer,
+        argmax_buffer,
+        pool_geometry(windows),
+        threads,
+    )
+    store(y_buffer, y, data_format, threads)
+    if argmax is None or argmax_buffer is None:
+        return y
+    store(argmax_buffer, argmax, data_format, threads)
+    return y, argmax
+
+
+def max_pool2d_gradient(
+    grad: npt.ArrayLike,
+    argmax: npt.ArrayLike,
+    input_shape: Sequence[int],
+    *,
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> FloatArray:
+    """Gradient of `sum(grad * max_pool2d(x))`: each value goes to the cell that was the maximum::
+
+        dx[n].ravel()[argmax[n, oh, ow, c]] += grad[n, oh, ow, c]
+
+    Args:
+        grad: gradient of the maxima, float32 or float64.
+        argmax: int64 codes of `max_pool2d`, in the shape of `grad`.
+        input_shape: shape of `x`, in `data_format`.
+        out: array to fill; of undefined content after a ValueError for `argmax`.
+        num_threads: None means `fastconv.get_num_threads()`.
+
+    Returns:
+        The gradient of `x`, in `input_shape` and the dtype of `grad`.
+
+    Raises:
+        ValueError: shapes that do not fit, a code outside the image, a bad `out`.
+        TypeError: an `argmax` that is not int64, a `grad` that is not float32 or float64.
+        MemoryError: no memory for the result.
+
+    >>> import numpy as np
+    >>> grad, argmax = np.float32([7]).reshape(1, 1, 1, 1), np.array([2]).reshape(1, 1, 1, 1)
+    >>> max_pool2d_gradient(grad, argmax, (1, 2, 2, 1)).ravel().tolist()
+    [0.0, 0.0, 7.0, 0.0]
+    """
+    operation = "max_pool2d_gradient"
+    grad = float_array(operation, "grad", grad, rank=4)
+    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad.shape, data_format)
+    check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
+    codes = codes_array(operation, argmax, grad.shape)
+    threads = core_threads(operation, num_threads)
+    shape = image_shape(batch, (height, width), channels, data_format)
+    dx = result(operation, out, shape, grad.dtype, (grad, codes))
+    buffer = channels_last_buffer(operation, dx, data_format)
+    with checked_codes(operation, codes, height * width * channels):
+        _core.max_pool2d_gradient(
+            channels_last(operation, grad, data_format, threads),
+            channels_last(operation, codes, data_format, threads),
+            buffer,
+            threads,
+        )
+    store(buffer, dx, data_format, threads)
+    return dx
+
+
+def average_pool2d(
+    x: npt.ArrayLike,
+    pool_size: IntOrPair = 2,
+    *,
+    strides: IntOrPair | None = None,
+    padding: Padding = "valid",
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> FloatArray:
+    """Mean of each window over its cells inside the image: the padding counts neither in the sum
+    nor in the number of cells, as in Keras.
+
+    Args, Returns, Raises: as `max_pool2d`.
+
+    >>> import numpy as np
+    >>> image = np.float32([[1, 2, 6]]).reshape(1, 1, 3, 1)
+    >>> average_pool2d(image, (1, 2), padding="same").ravel().tolist()
+    [1.5, 6.0]
+    """
+    operation = "average_pool2d"
+    x = float_array(operation, "x", x, rank=4)
+    batch, height, width, channels = nhwc_shape(operation, "x", x.shape, data_format)
+    windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
+    threads = core_threads(operation, num_threads)
+    shape = image_shape(batch, windows.output_size, channels, data_format)
+    y = result(operation, out, shape, x.dtype, (x,))
+    buffer = channels_last_buffer(operation, y, data_format)
+    _core.average_pool2d(
+        channels_last(operation, x, data_format, threads), buffer, pool_geometry(windows), threads
+    )
+    store(buffer, y, data_format, threads)
+    return y
+
+
+def average_pool2d_gradient(
+    grad: npt.ArrayLike,
+    input_shape: Sequence[int],
+    pool_size: IntOrPair = 2,
+    *,
+    strides: IntOrPair | None = None,
+    padding: Padding = "valid",
+    data_format: DataFormat = "channels_last",
+    out: FloatArray | None = None,
+    num_threads: int | None = None,
+) -> FloatArray:
+    """Gradient of `sum(grad * average_pool2d(x))`: each value is shared out evenly over the cells
+    of its window that lie inside the image.
+
+    Args:
+        grad: gradient of the means, float32 or float64.
+        input_shape: shape of `x`, in `data_format`.
+        pool_size, strides, padding, data_format: as given to `average_pool2d`.
+        out: array to fill, C-contiguous, apart from `grad`.
+        num_threads: None means `fastconv.get_num_threads()`.
+
+    Returns:
+        The gradient of `x`, in `input_shape` and the dtype of `grad`.
+
+    Raises:
+        ValueError: shapes that do not fit, a bad `out`.
+        TypeError: a dtype other than float32 and float64, not an array.
+        MemoryError: no memory for the result.
+
+    >>> import numpy as np
+    >>> grad = np.float32([2]).reshape(1, 1, 1, 1)
+    >>> average_pool2d_gradient(grad, (1, 1, 2, 1), (1, 2)).ravel().tolist()
+    [1.0, 1.0]
+    """
+    operation = "average_pool2d_gradient"
+    grad = float_array(operation, "grad", grad, rank=4)
+    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
+    expected = image_shape(batch, windows.output_size, channels, data_format)
+    check_shape(operation, "grad", grad.shape, expected)
+    threads = core_threads(operation, num_threads)
+    shape = image_shape(batch, (height, width), channels, data_format)
+    dx = result(operation, out, shape, grad.dtype, (grad,))
+    buffer = channels_last_buffer(operation, dx, data_format)
+    _core.average_pool2d_gradient(
+        channels_last(operation, grad, data_format, threads),
+        buffer,
+        pool_geometry(windows),
+        threads,
+    )
+    store(buffer, dx, data_format, threads)
+    return dx
