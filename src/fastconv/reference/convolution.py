@@ -100,8 +100,8 @@ def conv2d(
         groups=groups,
         data_format=data_format,
     )
-    b = _bias_or_zeros("conv2d", bias, shapes.filters, x.dtype)
-    y = activate("conv2d", _correlate(nhwc(x, data_format), kernel, shapes) + b, activation)
+    b = bias_or_zeros("conv2d", bias, shapes.filters, x.dtype)
+    y = activate("conv2d", correlate(nhwc(x, data_format), kernel, shapes) + b, activation)
     return finish("conv2d", from_nhwc(y, data_format), x.dtype, out, (x, kernel, b))
 
 
@@ -157,19 +157,7 @@ def conv2d_gradients(
     expected = image_shape(shapes.batch, shapes.windows.output_size, shapes.filters, data_format)
     check_shape(operation, "grad", grad.shape, expected)
     dy = nhwc(grad, data_format).astype(np.float64)
-    given = out if out is not None else Conv2DGradients(None, None, None)
-    inputs, dtype = (x, kernel, grad), x.dtype
-    dx = dkernel = dbias = None
-    if "x" in names:
-        image = from_nhwc(_input_gradient(dy, kernel, shapes), data_format)
-        dx = finish(operation, image, dtype, given.x, inputs, argument="out.x")
-    if "kernel" in names:
-        weights = _kernel_gradient(nhwc(x, data_format), dy, kernel.shape, shapes)
-        dkernel = finish(operation, weights, dtype, given.kernel, inputs, argument="out.kernel")
-    if "bias" in names:
-        sums = dy.sum(axis=(0, 1, 2))
-        dbias = finish(operation, sums, dtype, given.bias, inputs, argument="out.bias")
-    return Conv2DGradients(dx, dkernel, dbias)
+    return gradients(operation, x, kernel, dy, shapes, data_format, names, out, (x, kernel, grad))
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -226,15 +214,42 @@ def conv2d_transpose(
         dilation_rate=dilation_rate,
     )
     shapes = Conv2DShapes(batch, kernel.shape[2], channels, 1, windows)
-    b = _bias_or_zeros(operation, bias, kernel.shape[2], x.dtype)
+    b = bias_or_zeros(operation, bias, kernel.shape[2], x.dtype)
     y = _input_gradient(nhwc(x, data_format).astype(np.float64), kernel, shapes)
     y = activate(operation, y + b, activation)
     return finish(operation, from_nhwc(y, data_format), x.dtype, out, (x, kernel, b))
 
 
-def _bias_or_zeros(
+def gradients(
+    operation: str,
+    x: FloatArray,
+    kernel: FloatArray,
+    dy: Float64Array,
+    shapes: Conv2DShapes,
+    data_format: str,
+    names: tuple[str, ...],
+    out: Conv2DGradients | None,
+    inputs: tuple[npt.NDArray[np.generic], ...],
+) -> Conv2DGradients:
+    """`conv2d_gradients` after its checks; `dy` is the gradient in NHWC."""
+    given = out if out is not None else Conv2DGradients(None, None, None)
+    dx = dkernel = dbias = None
+    if "x" in names:
+        image = from_nhwc(_input_gradient(dy, kernel, shapes), data_format)
+        dx = finish(operation, image, x.dtype, given.x, inputs, argument="out.x")
+    if "kernel" in names:
+        weights = _kernel_gradient(nhwc(x, data_format), dy, kernel.shape, shapes)
+        dkernel = finish(operation, weights, x.dtype, given.kernel, inputs, argument="out.kernel")
+    if "bias" in names:
+        sums = dy.sum(axis=(0, 1, 2))
+        dbias = finish(operation, sums, x.dtype, given.bias, inputs, argument="out.bias")
+    return Conv2DGradients(dx, dkernel, dbias)
+
+
+def bias_or_zeros(
     operation: str, bias: npt.ArrayLike | None, size: int, dtype: np.dtype[np.floating]
 ) -> FloatArray:
+    """The checked bias `(size,)`, zeros for None."""
     if bias is None:
         return np.zeros(size, dtype)
     array = float_array(operation, "bias", bias, rank=1, dtype=dtype)
@@ -242,9 +257,10 @@ def _bias_or_zeros(
     return array
 
 
-def _correlate(
+def correlate(
     x: npt.NDArray[np.generic], kernel: npt.NDArray[np.generic], shapes: Conv2DShapes
 ) -> Float64Array:
+    """The sums of `conv2d` without bias, in NHWC."""
     padded = _split_groups(pad(x, shapes.windows.padding, 0.0), shapes.groups)
     weights = _split_groups(kernel.astype(np.float64), shapes.groups)
     y = np.zeros(

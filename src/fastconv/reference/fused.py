@@ -1,4 +1,4 @@
-"""The fused convolution and pooling, spelt out as the operations that they equal."""
+"""The fused convolution and pooling: the steps of the operations that they equal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastconv._arrays import check_shape, float_array
-from fastconv._shapes import check_activation, conv2d_shapes, image_shape, pool_windows
+from fastconv._arrays import argmax_array, check_shape, float_array
+from fastconv._shapes import (
+    check_activation,
+    check_wrt,
+    conv2d_shapes,
+    image_shape,
+    pool_windows,
+)
 from fastconv._types import (
     Activation,
     Conv2DGradients,
@@ -19,8 +25,9 @@ from fastconv._types import (
     IntOrPair,
     Padding,
 )
-from fastconv.reference.convolution import conv2d, conv2d_gradients
-from fastconv.reference.pooling import max_pool2d, max_pool2d_gradient
+from fastconv.reference._layout import activate, finish, from_nhwc, nhwc
+from fastconv.reference.convolution import bias_or_zeros, correlate, gradients
+from fastconv.reference.pooling import maxima, scatter
 
 
 @overload
@@ -63,6 +70,7 @@ def conv2d_max_pool2d(
 ) -> tuple[FloatArray, IntArray]: ...
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def conv2d_max_pool2d(
     x: npt.ArrayLike,
     kernel: npt.ArrayLike,
@@ -92,28 +100,29 @@ def conv2d_max_pool2d(
         `(N, pooled_height, pooled_width, filters)` or channels second, and with `return_argmax`
         the int64 codes of the maxima.
     """
-    y = conv2d(
-        x,
-        kernel,
-        bias,
+    operation = "conv2d_max_pool2d"
+    x = float_array(operation, "x", x, rank=4)
+    kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)
+    shapes = conv2d_shapes(
+        operation,
+        x.shape,
+        kernel.shape,
         strides=strides,
         padding=padding,
         dilation_rate=dilation_rate,
         groups=groups,
-        activation=activation,
         data_format=data_format,
     )
-    pooled, argmax = max_pool2d(
-        y,
-        pool_size,
-        strides=pool_strides,
-        return_argmax=True,
-        data_format=data_format,
-        out=out,
-    )
-    return (pooled, argmax) if return_argmax else pooled
+    windows = pool_windows(operation, shapes.windows.output_size, pool_size, strides=pool_strides)
+    b = bias_or_zeros(operation, bias, shapes.filters, x.dtype)
+    y = activate(operation, correlate(nhwc(x, data_format), kernel, shapes) + b, activation)
+    # Rounded before the comparison, as `conv2d` does: rounding can make cells equal.
+    best, argmax = maxima(y.astype(x.dtype), windows)
+    pooled = finish(operation, from_nhwc(best, data_format), x.dtype, out, (x, kernel, b))
+    return (pooled, from_nhwc(argmax, data_format)) if return_argmax else pooled
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def conv2d_max_pool2d_gradients(
     x: npt.ArrayLike,
     kernel: npt.ArrayLike,
@@ -166,23 +175,18 @@ def conv2d_max_pool2d_gradients(
         groups=groups,
         data_format=data_format,
     )
-    conv_size = shapes.windows.output_size
-    pooled_size = pool_windows(operation, conv_size, pool_size, strides=pool_strides).output_size
-    pooled_shape = image_shape(shapes.batch, pooled_size, shapes.filters, data_format)
-    check_shape(operation, "grad", grad.shape, pooled_shape)
-    check_shape(operation, "y", y.shape, pooled_shape)
-    passed = np.where(y > 0, grad, 0).astype(grad.dtype) if activation == "relu" else grad
-    conv_shape = image_shape(shapes.batch, conv_size, shapes.filters, data_format)
-    conv_grad = max_pool2d_gradient(passed, argmax, conv_shape, data_format=data_format)
-    return conv2d_gradients(
-        x,
-        kernel,
-        conv_grad,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        groups=groups,
-        data_format=data_format,
-        wrt=wrt,
-        out=out,
+    height, width = shapes.windows.output_size
+    pooled = pool_windows(operation, (height, width), pool_size, strides=pool_strides)
+    shape = image_shape(shapes.batch, pooled.output_size, shapes.filters, data_format)
+    check_shape(operation, "grad", grad.shape, shape)
+    check_shape(operation, "y", y.shape, shape)
+    cells = height * width * shapes.filters
+    codes = argmax_array(operation, argmax, shape=shape, cells=cells)
+    passed = np.where(y > 0, grad, 0) if activation == "relu" else grad
+    dy = scatter(
+        nhwc(passed, data_format),
+        nhwc(codes, data_format),
+        (shapes.batch, height, width, shapes.filters),
     )
+    names, inputs = check_wrt(operation, wrt), (x, kernel, grad, codes, y)
+    return gradients(operation, x, kernel, dy, shapes, data_format, names, out, inputs)

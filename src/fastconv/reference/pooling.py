@@ -103,7 +103,7 @@ def max_pool2d(
         dilation_rate=dilation_rate,
         ceil_mode=ceil_mode,
     )
-    best, argmax = _maxima(nhwc(x, data_format), windows)
+    best, argmax = maxima(nhwc(x, data_format), windows)
     y = finish(operation, from_nhwc(best, data_format), x.dtype, out, (x,))
     return (y, from_nhwc(argmax, data_format)) if return_argmax else y
 
@@ -142,15 +142,9 @@ def max_pool2d_gradient(
     check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
     cells = height * width * channels
     codes = argmax_array(operation, argmax, shape=grad.shape, cells=cells)
-    dx = np.zeros((batch, cells))
-    images = np.arange(batch)[:, None]
-    # With a code named twice `+=` would keep one of the summands.
-    np.add.at(
-        dx,
-        (images, nhwc(codes, data_format).reshape(batch, grad[0:1].size)),
-        nhwc(grad, data_format).reshape(batch, grad[0:1].size),
-    )
-    image = from_nhwc(dx.reshape(batch, height, width, channels), data_format)
+    image_size = (batch, height, width, channels)
+    dx = scatter(nhwc(grad, data_format), nhwc(codes, data_format), image_size)
+    image = from_nhwc(dx, data_format)
     return finish(operation, image, grad.dtype, out, (grad, codes))
 
 
@@ -228,9 +222,8 @@ def average_pool2d_gradient(
     return finish(operation, image, grad.dtype, out, (grad,))
 
 
-def _maxima(
-    x: npt.NDArray[np.generic], windows: Windows
-) -> tuple[Float64Array, npt.NDArray[np.int64]]:
+def maxima(x: npt.NDArray[np.generic], windows: Windows) -> tuple[Float64Array, IntArray]:
+    """The maxima of an NHWC image and their codes."""
     batch, _, _, channels = x.shape
     padded = pad(x, windows.padding, -np.inf)
     codes, inside = _cell_codes(windows, channels)
@@ -242,6 +235,17 @@ def _maxima(
         chosen = inside[cells] & better
         best[chosen], argmax[chosen] = value[chosen], code[chosen]
     return best, argmax
+
+
+def scatter(
+    grad: npt.NDArray[np.generic], codes: IntArray, shape: tuple[int, int, int, int]
+) -> Float64Array:
+    """Add each value of an NHWC gradient to the cell of its image that its code names."""
+    dx = np.zeros((shape[0], shape[1] * shape[2] * shape[3]))
+    for image, values, places in zip(dx, grad, codes, strict=True):
+        # `image[places] += values` would keep one summand of a cell that is named twice.
+        np.add.at(image, places.ravel(), values.ravel().astype(np.float64))
+    return dx.reshape(shape)
 
 
 def _cell_codes(
