@@ -190,6 +190,7 @@ def test_fused_equals_the_composition(
     grad = in_format(reals(3, 2, 4, 4, 4), data_format).astype(dtype)
     passed = reference.relu_gradient(grad, y) if activation == "relu" else grad
     dmiddle = reference.max_pool2d_gradient(passed, argmax, middle.shape, **layout)
+    expected = reference.conv2d_gradients(x, kernel, dmiddle, **conv)
     # The composition rounds the scattered gradient, and both round their results: 3 roundings.
     magnitude = reference.conv2d_gradients(
         abs(x).astype(np.float64),

@@ -15,7 +15,7 @@ MAGNITUDE = 4
 DATA_FORMATS = ("channels_last", "channels_first")
 DTYPES = (np.float32, np.float64)
 
-_CANARY = 0xA5
+_CANARY = 0xFF  # NaN in float32 and float64, so that a value read from there shows
 _GUARD_BYTES = 256
 
 

@@ -237,9 +237,11 @@ def gradients(
     if "x" in names:
         image = from_nhwc(_input_gradient(dy, kernel, shapes), data_format)
         dx = finish(operation, image, x.dtype, given.x, inputs, argument="out.x")
+        inputs += (dx,)
     if "kernel" in names:
         weights = _kernel_gradient(nhwc(x, data_format), dy, kernel.shape, shapes)
         dkernel = finish(operation, weights, x.dtype, given.kernel, inputs, argument="out.kernel")
+        inputs += (dkernel,)
     if "bias" in names:
         sums = dy.sum(axis=(0, 1, 2))
         dbias = finish(operation, sums, x.dtype, given.bias, inputs, argument="out.bias")

@@ -167,12 +167,10 @@ def softmax_cross_entropy(
     terms = np.where(np.isnan(log_probabilities), np.nan, terms)
     loss = -terms.sum(axis=1)
     grad = np.exp(log_probabilities) * targets.sum(axis=1, keepdims=True) - targets
-    given = (None, None) if out is None else out
-    inputs, dtype = (logits, labels), logits.dtype
-    return (
-        finish(operation, loss, dtype, given[0], inputs, argument="out[0]"),
-        finish(operation, grad, dtype, given[1], inputs, argument="out[1]"),
-    )
+    given, dtype = (None, None) if out is None else out, logits.dtype
+    loss = finish(operation, loss, dtype, given[0], (logits, labels), argument="out[0]")
+    grad = finish(operation, grad, dtype, given[1], (logits, labels, loss), argument="out[1]")
+    return loss, grad
 
 
 def _rows(operation: str, argument: str, value: npt.ArrayLike) -> FloatArray:
