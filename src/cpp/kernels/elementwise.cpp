@@ -1,0 +1,70 @@
+// Sums, ReLU and its gradient: one pass over memory each.
+#include "kernels/registration.hpp"
+#include "simd/vec.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+namespace {
+
+// y[i] = f(a[i], b[i]), whole vectors first; f works on vec<T>.
+template <class T, class F>
+FASTCONV_INLINE void map(index_t size, const T* a, const T* b, T* y, const F& f) {
+    constexpr int V = lanes<T>;
+    index_t i = 0;
+    for (; i + V <= size; i += V) store(y + i, vec<T>(f(load(a + i), load(b + i))));
+    if (const int rest = static_cast<int>(size - i))
+        store_first(y + i, vec<T>(f(load_first(a + i, rest), load_first(b + i, rest))), rest);
+}
+
+template <class T>
+void add(index_t size, const T* x, T* y) noexcept {
+    map(size, x, y, y, [](vec<T> a, vec<T> b) { return b + a; });
+}
+
+template <class T>
+void relu(index_t size, const T* x, T* y) noexcept {
+    map(size, x, x, y, [](vec<T> a, vec<T>) { return at_least<T>(a, vec<T>{}); });
+}
+
+template <class T>
+void relu_gradient(index_t size, const T* grad, const T* y, T* dx) noexcept {
+    map(size, grad, y, dx, [](vec<T> g, vec<T> out) { return out > vec<T>{} ? g : vec<T>{}; });
+}
+
+// `Vectors` vectors of columns are summed in registers over all rows.
+template <class T, int Vectors>
+FASTCONV_INLINE void add_block_sums(index_t rows, index_t stride, const T* x, T* sums) {
+    vec<T> sum[Vectors] = {};
+    for (index_t r = 0; r < rows; ++r, x += stride)
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] += load(x + j * lanes<T>);
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) store(sums + j * lanes<T>, load(sums + j * lanes<T>) + sum[j]);
+}
+
+template <class T>
+void add_column_sums(index_t rows, index_t columns, const T* x, T* sums) noexcept {
+    constexpr int V = lanes<T>;
+    index_t c = 0;
+    for (; c + 4 * V <= columns; c += 4 * V) add_block_sums<T, 4>(rows, columns, x + c, sums + c);
+    for (; c + V <= columns; c += V) add_block_sums<T, 1>(rows, columns, x + c, sums + c);
+    if (const int rest = static_cast<int>(columns - c)) {
+        vec<T> sum{};
+        for (index_t r = 0; r < rows; ++r) sum += load_first(x + r * columns + c, rest);
+        store_first(sums + c, vec<T>(load_first(sums + c, rest) + sum), rest);
+    }
+}
+
+template <class T>
+void fill(kernels::KernelsOf<T>& table) noexcept {
+    table.add = add<T>;
+    table.relu = relu<T>;
+    table.relu_gradient = relu_gradient<T>;
+    table.add_column_sums = add_column_sums<T>;
+}
+
+}  // namespace
+
+void register_elementwise(Kernels& table) noexcept {
+    fill(table.f32);
+    fill(table.f64);
+}
+
+}  // namespace fastconv::FASTCONV_LEVEL

@@ -1,0 +1,17 @@
+// What each kernel file exports inside its level: a function that fills its part of the table.
+#pragma once
+
+#include "kernels/table.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+
+using kernels::Kernels;
+
+void register_batch_reduce(Kernels& table) noexcept;
+void register_pooling(Kernels& table) noexcept;
+void register_elementwise(Kernels& table) noexcept;
+void register_softmax(Kernels& table) noexcept;
+void register_dropout(Kernels& table) noexcept;
+void register_transpose(Kernels& table) noexcept;
+
+}  // namespace fastconv::FASTCONV_LEVEL

@@ -1,0 +1,19 @@
+// The one symbol that a level exports to the rest of the core.
+#include "kernels/registration.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+
+Kernels make_kernels() noexcept;  // declared by dispatch for every level
+
+Kernels make_kernels() noexcept {
+    Kernels table{};
+    register_batch_reduce(table);
+    register_pooling(table);
+    register_elementwise(table);
+    register_softmax(table);
+    register_dropout(table);
+    register_transpose(table);
+    return table;
+}
+
+}  // namespace fastconv::FASTCONV_LEVEL

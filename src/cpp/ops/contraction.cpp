@@ -1,0 +1,197 @@
+#include "ops/contraction.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+// Half of a second-level cache: what an item reads and writes, and separately a block's weights of one pass.
+constexpr index_t item_bytes = index_t{512} << 10;
+constexpr index_t pass_bytes = index_t{384} << 10;
+// A tile of fewer accumulators than this waits for its own results (4 cycles, up to 2 started in each).
+constexpr index_t busy_accumulators = 8;
+
+struct Dimension {
+    index_t length, in_stride, out_stride;
+};
+
+// Makes `inner` run through `outer` too where their elements follow each other.
+void fold(Dimension& outer, Dimension& inner) {
+    const bool adjacent =
+        outer.in_stride == inner.length * inner.in_stride && outer.out_stride == inner.length * inner.out_stride;
+    if (inner.length == 1) {
+        inner = std::exchange(outer, {1, 0, 0});
+    } else if (adjacent) {
+        inner.length *= std::exchange(outer.length, 1);
+    }
+}
+
+// Accumulator updates of one depth step for a strip, idle ones included.
+index_t strip_cost(index_t length, index_t most_rows, index_t vectors) {
+    const index_t tiles = (length + most_rows - 1) / most_rows;
+    return std::max(length * vectors, tiles * busy_accumulators) + tiles;
+}
+
+}  // namespace
+
+template <class T>
+Contraction<T>::Contraction(Axis rows, Axis columns_axis, Strides in, Strides out, index_t depth, index_t columns,
+                            const TapWeights<T>& weights, bool diagonal)
+    : kernels_(dispatch::active<T>()),
+      row_axis_(std::move(rows)),
+      column_axis_(std::move(columns_axis)),
+      in_(in),
+      out_(out),
+      columns_(columns),
+      weights_(weights),
+      diagonal_(diagonal),
+      width_(weights.block_vectors * kernels_.lanes),
+      depth_(depth) {
+    const auto& row_taps = row_axis_.taps;
+    const auto& column_taps = column_axis_.taps;
+    const index_t taps = static_cast<index_t>(row_taps.size() * column_taps.size());
+
+    // Weights of a block that outgrow the cache are summed in passes of fewer input channels.
+    const index_t tap_bytes = std::max<index_t>(1, taps * width_ * static_cast<index_t>(sizeof(T)));
+    const index_t passes = (depth_ * tap_bytes + pass_bytes - 1) / pass_bytes;
+    pass_depth_ = std::max<index_t>(1, passes > 1 ? (depth_ + passes - 1) / passes : depth_);
+
+    // Taps of a row that touch each other in memory are one long sum.
+    touching_ = !diagonal_ && pass_depth_ == depth_ && in_.pixel == depth_;
+    for (std::size_t j = 1; j < column_taps.size(); ++j)
+        touching_ = touching_ && column_taps[j].offset == column_taps[j - 1].offset + 1;
+
+    const auto weight_row = [&](index_t i) { return weights_.by_kernel_index ? row_taps[i].kernel_index : i; };
+    const auto weight_column = [&](index_t j) { return weights_.by_kernel_index ? column_taps[j].kernel_index : j; };
+    for (const Segment& r : segments(row_axis_)) {
+        for (const Segment& c : segments(column_axis_)) {
+            Rectangle rectangle{r, c, {}, {}};
+            const index_t run = touching_ ? std::max<index_t>(1, c.last_tap - c.first_tap) : 1;
+            for (index_t i = r.first_tap; i < r.last_tap; ++i) {
+                for (index_t j = c.first_tap; j < c.last_tap; j += run) {
+                    rectangle.in_offsets.push_back(row_taps[i].offset * in_.row + column_taps[j].offset * in_.pixel);
+                    rectangle.weight_offsets.push_back(weight_row(i) * weights_.tap_row_stride +
+                                                       weight_column(j) * weights_.tap_column_stride);
+                }
+            }
+            rectangles_.push_back(std::move(rectangle));
+        }
+    }
+}
+
+template <class T>
+void Contraction<T>::run(index_t images, Range rows, Range blocks, const T* in, T* out, index_t first_row,
+                         const T* bias, Activation activation) const {
+    kernels::BatchReduce<T> op{};
+    op.a_depth_stride = 1;
+    op.b_block_stride = weights_.block_stride;
+    op.b_depth_stride = weights_.depth_stride;
+    op.block_vectors = weights_.block_vectors;
+    T* origin = out - (row_axis_.out_start + first_row * row_axis_.out_step) * out_.row;
+
+    for (index_t block = blocks.begin; block < blocks.end; ++block) {
+        const index_t column = block * width_;
+        op.columns = std::min(width_, columns_ - column);
+        for (index_t first = 0; first < std::max<index_t>(1, depth_); first += pass_depth_) {
+            const bool last_pass = first + pass_depth_ >= depth_;
+            op.accumulate = first > 0;
+            op.bias = last_pass && bias ? bias + column : nullptr;
+            op.activation = last_pass ? activation : Activation::linear;
+            op.b = weights_.data + block * weights_.block_stride + first * weights_.depth_stride;
+            for (const Rectangle& rectangle : rectangles_) {
+                const index_t run = rectangle.columns.last_tap - rectangle.columns.first_tap;
+                op.depth = touching_ ? run * depth_ : std::min(pass_depth_, depth_ - first);
+                run_rectangle(rectangle, rows, images, in + (diagonal_ ? column : first), origin + column, op);
+            }
+        }
+    }
+}
+
+template <class T>
+void Contraction<T>::run_rectangle(const Rectangle& rectangle, Range rows, index_t images, const T* in, T* out,
+                                   kernels::BatchReduce<T> op) const {
+    const index_t begin = std::max(rows.begin, rectangle.rows.begin), end = std::min(rows.end, rectangle.rows.end);
+    const index_t left = rectangle.columns.begin, right = rectangle.columns.end;
+    if (begin >= end || left >= right) return;
+
+    in += begin * row_axis_.in_step * in_.row + left * column_axis_.in_step * in_.pixel;
+    out += (row_axis_.out_start + begin * row_axis_.out_step) * out_.row +
+           (column_axis_.out_start + left * column_axis_.out_step) * out_.pixel;
+    Dimension dimensions[3] = {
+        {images, in_.image, out_.image},
+        {end - begin, row_axis_.in_step * in_.row, row_axis_.out_step * out_.row},
+        {right - left, column_axis_.in_step * in_.pixel, column_axis_.out_step * out_.pixel},
+    };
+    fold(dimensions[1], dimensions[2]);
+    fold(dimensions[0], dimensions[1]);
+    fold(dimensions[1], dimensions[2]);
+
+    const index_t vectors = (op.columns + kernels_.lanes - 1) / kernels_.lanes;
+    const index_t most_rows = kernels_.tile_rows[std::min<index_t>(vectors, op.block_vectors) - 1];
+    const auto cost = [&](const Dimension& d) {
+        return static_cast<double>(strip_cost(d.length, most_rows, vectors)) / static_cast<double>(d.length);
+    };
+    int along = 2;
+    for (int d = 1; d >= 0; --d)
+        if (cost(dimensions[d]) < cost(dimensions[along])) along = d;
+    const Dimension strip = dimensions[along];
+    const Dimension outer = dimensions[along == 0 ? 1 : 0], inner = dimensions[along == 2 ? 1 : 2];
+
+    op.a_offsets = rectangle.in_offsets.data();
+    op.b_offsets = rectangle.weight_offsets.data();
+    op.count = static_cast<index_t>(rectangle.in_offsets.size());
+    op.a_row_stride = strip.in_stride;
+    op.c_row_stride = strip.out_stride;
+    op.rows = strip.length;
+    const auto kernel = diagonal_ ? kernels_.batch_reduce_diagonal : kernels_.batch_reduce;
+    for (index_t i = 0; i < outer.length; ++i) {
+        for (index_t j = 0; j < inner.length; ++j) {
+            op.a = in + i * outer.in_stride + j * inner.in_stride;
+            op.c = out + i * outer.out_stride + j * inner.out_stride;
+            kernel(op);
+        }
+    }
+}
+
+template <class T>
+void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strides out, const T* x, T* y,
+             const T* bias, Activation activation, double work, int num_threads) {
+    const index_t rows = contraction.row_count(), blocks = contraction.blocks();
+    if (batch == 0 || rows == 0 || blocks == 0) return;
+    const int threads = runtime::thread_count(batch * rows * blocks, work, num_threads);
+    const auto pieces = [](index_t length, index_t piece) { return (length + piece - 1) / piece; };
+
+    // As many whole images as fit the cache, or bands of rows of one; then smaller until every thread has two
+    // items to even the load.
+    const index_t image_bytes = (in.image + out.image) * static_cast<index_t>(sizeof(T));
+    const index_t wanted = threads > 1 ? 2 * threads : 1;
+    index_t images = std::clamp<index_t>(item_bytes / std::max<index_t>(1, image_bytes), 1, 16);
+    images = std::clamp<index_t>(batch / wanted, 1, images);
+    const index_t image_items = pieces(batch, images);
+    const index_t bands = std::max(pieces(image_bytes, item_bytes), pieces(wanted, image_items));
+    const index_t band = std::max<index_t>(1, rows / std::min(bands, rows));
+    const index_t band_items = pieces(rows, band);
+    const index_t block_items = std::min(blocks, pieces(wanted, image_items * band_items));
+
+    runtime::parallel_for(image_items * band_items * block_items, threads, [&](index_t item, int) {
+        const auto [first_block, last_block] =
+            runtime::share(blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
+        const index_t row = item / block_items % band_items * band;
+        const index_t image = item / block_items / band_items * images;
+        const Range band_rows{row, std::min(rows, row + band)};
+        contraction.run(std::min(images, batch - image), band_rows, {first_block, last_block}, x + image * in.image,
+                        y + image * out.image, 0, bias, activation);
+    });
+}
+
+template class Contraction<float>;
+template class Contraction<double>;
+template void run_all(const Contraction<float>&, index_t, Strides, Strides, const float*, float*, const float*,
+                      Activation, double, int);
+template void run_all(const Contraction<double>&, index_t, Strides, Strides, const double*, double*, const double*,
+                      Activation, double, int);
+
+}  // namespace fastconv::ops

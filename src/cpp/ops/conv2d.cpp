@@ -1,0 +1,77 @@
+// Convolution forward, and its input gradient as the convolution of the output gradient with the transposed kernel.
+#include "ops/conv2d.hpp"
+
+#include <algorithm>
+
+#include "ops/contraction.hpp"
+#include "ops/packing.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+bool is_depthwise(const Conv2dShape& s) {
+    return s.groups > 1 && s.in_channels == s.groups && s.out_channels == s.groups;
+}
+
+}  // namespace
+
+template <class T>
+void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Activation activation, T* y,
+            int num_threads) {
+    if (s.output_size() == 0) return;
+    const bool depthwise = is_depthwise(s);
+    const auto weights =
+        depthwise ? PackedWeights<T>::diagonal(s, kernel) : PackedWeights<T>::forward(s, kernel, num_threads);
+    const Axis rows =
+        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
+    const Axis columns =
+        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
+    const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
+    const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
+    const index_t groups = depthwise ? 1 : s.groups;
+    const index_t depth = s.group_in_channels(), filters = s.out_channels / groups;
+    for (index_t g = 0; g < groups; ++g) {
+        const Contraction<T> contraction(rows, columns, in, out, depth, filters, weights.of_group(g), depthwise);
+        run_all(contraction, s.batch, in, out, x + g * depth, y + g * filters, bias ? bias + g * filters : nullptr,
+                activation, s.multiplications() / static_cast<double>(groups), num_threads);
+    }
+}
+
+template <class T>
+void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
+                           T* dx, int num_threads) {
+    if (s.input_size() == 0) return;
+    const bool depthwise = is_depthwise(s);
+    const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
+    const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
+    const index_t groups = depthwise ? 1 : s.groups;
+    const index_t depth = depthwise ? 1 : s.group_out_channels(), channels = s.in_channels / groups;
+    const double work = s.multiplications() / static_cast<double>(groups * s.stride_height * s.stride_width);
+    // The inputs with one remainder modulo the stride are reached by the same taps.
+    for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
+        const Axis rows = gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height,
+                                        s.dilation_height, s.pad_top, i);
+        for (index_t j = 0; j < std::min(s.stride_width, s.in_width); ++j) {
+            const Axis columns = gradient_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width,
+                                               s.dilation_width, s.pad_left, j);
+            const auto weights = depthwise ? PackedWeights<T>::diagonal(s, kernel)
+                                           : PackedWeights<T>::transposed(s, rows, columns, kernel, num_threads);
+            for (index_t g = 0; g < groups; ++g) {
+                const Contraction<T> contraction(rows, columns, in, out, depth, channels, weights.of_group(g),
+                                                 depthwise);
+                run_all(contraction, s.batch, in, out, grad + g * depth, dx + g * channels,
+                        bias ? bias + g * channels : nullptr, activation, work, num_threads);
+            }
+        }
+    }
+}
+
+template void conv2d(const Conv2dShape&, const float*, const float*, const float*, Activation, float*, int);
+template void conv2d(const Conv2dShape&, const double*, const double*, const double*, Activation, double*, int);
+template void conv2d_input_gradient(const Conv2dShape&, const float*, const float*, const float*, Activation, float*,
+                                    int);
+template void conv2d_input_gradient(const Conv2dShape&, const double*, const double*, const double*, Activation,
+                                    double*, int);
+
+}  // namespace fastconv::ops

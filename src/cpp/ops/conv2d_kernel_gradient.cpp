@@ -1,0 +1,240 @@
+// dW[r,s,c,k] = sum over images and outputs (p,q) of x[n, p*stride - pad + r*dilation, q..., c] * grad[n,p,q,k],
+// and the bias gradient.
+//
+// The rows of a tile are input channels (and neighbouring taps, where they follow each other in memory), its
+// columns output channels; the sum runs over the output pixels of several images while the tile stays in registers.
+// Images are cut into chunks, fixed by the shape alone; each chunk has a gradient of its own, and these are added in
+// order: the bits do not depend on the number of threads.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "ops/contraction.hpp"
+#include "ops/conv2d.hpp"
+#include "ops/packing.hpp"
+#include "runtime/block_pool.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+constexpr index_t chunk_bytes = index_t{512} << 10;        // images of a chunk stay in the second-level cache
+constexpr index_t most_partial_bytes = index_t{32} << 20;  // of all chunks' gradients
+constexpr index_t most_chunks = 64;
+constexpr index_t pixels_per_call = 256;  // long enough to make loading and storing the tile cheap
+
+// Outputs whose tap lies inside the image.
+Range outputs_reading(index_t tap_offset, index_t in_length, index_t out_length, index_t stride) {
+    const index_t begin = tap_offset >= 0 ? 0 : (-tap_offset + stride - 1) / stride;
+    const index_t end = tap_offset >= in_length ? 0 : (in_length - 1 - tap_offset) / stride + 1;
+    return {std::min(begin, out_length), std::clamp(end, std::min(begin, out_length), out_length)};
+}
+
+// Rows of dW that one call computes: taps [first, last) of kernel row `r`, all with the same outputs.
+struct Unit {
+    index_t r, first, last;
+    Range out_rows, out_columns;
+    index_t depth;  // output pixels that follow each other in memory
+    std::vector<index_t> in_offsets, grad_offsets;
+};
+
+struct Chunks {
+    index_t count, images, images_per_call;
+};
+
+Chunks chunks_of(const Conv2dShape& s, index_t element_bytes) {
+    const index_t image = s.in_height * s.in_width * s.in_channels + s.out_height * s.out_width * s.out_channels;
+    const index_t by_cache = std::max<index_t>(1, chunk_bytes / std::max<index_t>(1, image * element_bytes));
+    const index_t by_memory = most_partial_bytes / std::max<index_t>(1, s.kernel_size() * element_bytes);
+    const index_t most = std::clamp<index_t>(by_memory, 1, most_chunks);
+    const index_t images = std::max({index_t{1}, std::min(by_cache, s.batch), (s.batch + most - 1) / most});
+    const index_t pixels = std::max<index_t>(1, s.out_height * s.out_width);
+    return {(s.batch + images - 1) / images, images, std::min(images, (pixels_per_call + pixels - 1) / pixels)};
+}
+
+std::vector<Unit> units_of(const Conv2dShape& s, bool depthwise, Strides in, Strides grad, index_t images_per_call) {
+    const bool neighbours = depthwise || (s.groups == 1 && s.dilation_width == 1);
+    std::vector<Unit> units;
+    for (index_t r = 0; r < s.kernel_height; ++r) {
+        const index_t offset = r * s.dilation_height - s.pad_top;
+        const Range out_rows = outputs_reading(offset, s.in_height, s.out_height, s.stride_height);
+        for (index_t t = 0; t < s.kernel_width; ++t) {
+            const Range columns =
+                outputs_reading(t * s.dilation_width - s.pad_left, s.in_width, s.out_width, s.stride_width);
+            if (out_rows.size() == 0 || columns.size() == 0) continue;
+            const bool same = !units.empty() && units.back().r == r && units.back().last == t &&
+                              units.back().out_columns.begin == columns.begin &&
+                              units.back().out_columns.end == columns.end;
+            if (neighbours && same)
+                units.back().last = t + 1;
+            else
+                units.push_back({r, t, t + 1, out_rows, columns, columns.size(), {}, {}});
+        }
+    }
+    for (Unit& unit : units) {
+        const index_t in_row = s.stride_height * in.row;
+        index_t rows = unit.out_rows.size();
+        if (unit.out_columns.size() == s.out_width && s.out_width * s.stride_width * in.pixel == in_row) {
+            unit.depth *= rows;
+            rows = 1;
+        }
+        const index_t in_first =
+            (unit.r * s.dilation_height - s.pad_top + unit.out_rows.begin * s.stride_height) * in.row +
+            (unit.first * s.dilation_width - s.pad_left + unit.out_columns.begin * s.stride_width) * in.pixel;
+        const index_t grad_first = unit.out_rows.begin * grad.row + unit.out_columns.begin * grad.pixel;
+        for (index_t n = 0; n < images_per_call; ++n) {
+            for (index_t p = 0; p < rows; ++p) {
+                unit.in_offsets.push_back(n * in.image + in_first + p * in_row);
+                unit.grad_offsets.push_back(n * grad.image + grad_first + p * grad.row);
+            }
+        }
+    }
+    return units;
+}
+
+// grad with its channels padded to whole vectors, as the kernels read them.
+template <class T>
+runtime::Buffer<T> with_whole_vectors(index_t pixels, index_t stride, index_t channels, index_t padded, const T* grad,
+                                      int num_threads) {
+    runtime::Buffer<T> copy(static_cast<std::size_t>(pixels * padded));
+    constexpr index_t piece = 256;
+    const index_t items = (pixels + piece - 1) / piece;
+    const int threads = runtime::thread_count(items, static_cast<double>(pixels * padded) / 4, num_threads);
+    runtime::parallel_for(items, threads, [&](index_t item, int) {
+        for (index_t i = item * piece; i < std::min(pixels, (item + 1) * piece); ++i) {
+            T* out = copy.data() + i * padded;
+            std::memcpy(out, grad + i * stride, static_cast<std::size_t>(channels) * sizeof(T));
+            std::memset(out + channels, 0, static_cast<std::size_t>(padded - channels) * sizeof(T));
+        }
+    });
+    return copy;
+}
+
+// One group's rows and columns of dW for every chunk, added to partial[chunk].
+template <class T>
+void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, const Chunks& chunks, bool depthwise,
+                      Strides in, Strides grad_strides, const T* x, const T* grad, T* partial, double work,
+                      int num_threads) {
+    const auto& kernels = dispatch::active<T>();
+    const index_t columns = depthwise ? s.out_channels : s.group_out_channels();
+    const index_t channels = s.group_in_channels();
+    const index_t unit_count = static_cast<index_t>(units.size());
+    const index_t kernel_size = s.kernel_size();
+
+    kernels::BatchReduce<T> common{};
+    common.a_row_stride = depthwise ? s.dilation_width * in.pixel : 1;
+    common.a_depth_stride = s.stride_width * in.pixel;
+    common.b_depth_stride = grad_strides.pixel;
+    common.block_vectors = depthwise ? kernels.block_vectors : block_vectors<T>(columns);
+    common.b_block_stride = common.block_vectors * kernels.lanes;
+    common.c_row_stride = s.out_channels;
+    common.columns = columns;
+    common.accumulate = true;
+
+    // Few chunks: the rows of a unit are dealt out as well.
+    const int threads = runtime::thread_count(chunks.count * unit_count * channels, work, num_threads);
+    const index_t wanted = threads > 1 ? 4 * threads : 1;
+    const index_t slices = std::clamp<index_t>(wanted / std::max<index_t>(1, chunks.count * unit_count), 1, channels);
+    runtime::parallel_for(chunks.count * unit_count * slices, threads, [&](index_t item, int) {
+        const index_t slice = item % slices;
+        const Unit& unit = units[static_cast<std::size_t>(item / slices % unit_count)];
+        const index_t chunk = item / slices / unit_count;
+        const index_t rows = (unit.last - unit.first) * (depthwise ? 1 : channels);
+        const auto [first_row, last_row] = runtime::share(rows, static_cast<int>(slice), static_cast<int>(slices));
+
+        kernels::BatchReduce<T> op = common;
+        op.depth = unit.depth;
+        op.rows = last_row - first_row;
+        op.a_offsets = unit.in_offsets.data();
+        op.b_offsets = unit.grad_offsets.data();
+        op.c = partial + chunk * kernel_size +
+               ((unit.r * s.kernel_width + unit.first) * channels + first_row) * s.out_channels;
+        const index_t offsets_per_image = static_cast<index_t>(unit.in_offsets.size()) / chunks.images_per_call;
+        const index_t last_image = std::min(s.batch, (chunk + 1) * chunks.images);
+        for (index_t n = chunk * chunks.images; n < last_image; n += chunks.images_per_call) {
+            op.a = x + n * in.image + first_row * common.a_row_stride;
+            op.b = grad + n * grad_strides.image;
+            op.count = std::min(chunks.images_per_call, last_image - n) * offsets_per_image;
+            (depthwise ? kernels.batch_reduce_diagonal : kernels.batch_reduce)(op);
+        }
+    });
+}
+
+// sum[i] = partial[0][i] + partial[1][i] + ..., `size` elements each.
+template <class T>
+void add_partials(index_t count, index_t size, const T* partial, T* sum, int num_threads) {
+    constexpr index_t piece = 4096;
+    const index_t items = (size + piece - 1) / piece;
+    const double work = static_cast<double>(count * size) / 4;
+    runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
+        const index_t first = item * piece, length = std::min(piece, size - first);
+        std::memcpy(sum + first, partial + first, static_cast<std::size_t>(length) * sizeof(T));
+        for (index_t i = 1; i < count; ++i)
+            dispatch::active<T>().add(length, partial + i * size + first, sum + first);
+    });
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
+    const index_t kernel_size = s.kernel_size();
+    if (kernel_size == 0) return;
+    const bool depthwise = s.groups > 1 && s.in_channels == s.groups && s.out_channels == s.groups;
+    const index_t groups = depthwise ? 1 : s.groups;
+    const index_t channels = s.in_channels / groups, filters = s.out_channels / groups;
+    const index_t lanes = dispatch::active<T>().lanes;
+    const bool copied = !depthwise && filters % lanes != 0;
+    const index_t padded = (filters + lanes - 1) / lanes * lanes;
+
+    const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
+    const Strides grad_strides = dense_strides(s.out_height, s.out_width, copied ? padded : s.out_channels);
+    const Chunks chunks = chunks_of(s, sizeof(T));
+    const std::vector<Unit> units =
+        units_of(s, depthwise, in, grad_strides, std::max<index_t>(1, chunks.images_per_call));
+
+    runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * kernel_size) : 0);
+    T* partial = chunks.count > 1 ? partials.data() : dkernel;
+    std::memset(partial, 0, static_cast<std::size_t>(std::max<index_t>(1, chunks.count) * kernel_size) * sizeof(T));
+    if (s.batch == 0) return;
+
+    const double work = s.multiplications() / static_cast<double>(groups);
+    for (index_t g = 0; g < groups; ++g) {
+        const T* group_grad = grad + g * filters;
+        runtime::Buffer<T> copy;
+        if (copied) {
+            const index_t pixels = s.batch * s.out_height * s.out_width;
+            copy = with_whole_vectors(pixels, s.out_channels, filters, padded, group_grad, num_threads);
+            group_grad = copy.data();
+        }
+        accumulate_group(s, units, chunks, depthwise, in, grad_strides, x + g * channels, group_grad,
+                         partial + g * filters, work, num_threads);
+    }
+    if (chunks.count > 1) add_partials(chunks.count, kernel_size, partial, dkernel, num_threads);
+}
+
+template <class T>
+void bias_gradient(index_t rows, index_t channels, const T* grad, T* dbias, int num_threads) {
+    if (channels == 0) return;
+    // Short runs, added to the sums of a chunk, chunks added in order: fixed by the shape, and more accurate.
+    constexpr index_t run = 256;
+    const index_t chunks = std::clamp<index_t>(rows * channels / 65536, 1, most_chunks);
+    const index_t chunk_rows = (rows + chunks - 1) / chunks;
+    runtime::Buffer<T> partials(static_cast<std::size_t>(chunks * channels));
+    std::memset(partials.data(), 0, static_cast<std::size_t>(chunks * channels) * sizeof(T));
+    const double work = static_cast<double>(rows * channels) / 4;
+    runtime::parallel_for(chunks, runtime::thread_count(chunks, work, num_threads), [&](index_t chunk, int) {
+        const index_t last = std::min(rows, (chunk + 1) * chunk_rows);
+        for (index_t row = chunk * chunk_rows; row < last; row += run)
+            dispatch::active<T>().add_column_sums(std::min(run, last - row), channels, grad + row * channels,
+                                                  partials.data() + chunk * channels);
+    });
+    add_partials(chunks, channels, partials.data(), dbias, num_threads);
+}
+
+template void conv2d_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);
+template void conv2d_kernel_gradient(const Conv2dShape&, const double*, const double*, double*, int);
+template void bias_gradient(index_t, index_t, const float*, float*, int);
+template void bias_gradient(index_t, index_t, const double*, double*, int);
+
+}  // namespace fastconv::ops

@@ -1,0 +1,19 @@
+// Process-wide choices that a user can make; each is one atomic variable.
+#pragma once
+
+namespace fastconv::runtime {
+
+// strict: only algorithms for which the elementwise error bound of a direct sum holds.
+enum class Precision { standard, strict };
+
+Precision precision() noexcept;
+void set_precision(Precision precision) noexcept;
+
+// The default for num_threads <= 0: at first what OpenMP would use, 1 without OpenMP.
+int default_num_threads() noexcept;
+void set_default_num_threads(int count) noexcept;  // count >= 1
+
+// "OpenMP 4.5 (libgomp)" and the like, or "none (serial build)".
+const char* openmp_description() noexcept;
+
+}  // namespace fastconv::runtime
