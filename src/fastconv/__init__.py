@@ -1,0 +1,87 @@
+"""Fast convolutional networks on CPUs, with Keras' layers and functions on NumPy arrays.
+
+`import fastconv as keras` runs models written for Keras; `fastconv.ops` works on arrays alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastconv import (
+    activations,
+    callbacks,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    utils,
+)
+from fastconv.config import (
+    active_isa,
+    available_isas,
+    cache_info,
+    clear_cache,
+    get_num_threads,
+    num_threads,
+    set_num_threads,
+    set_precision,
+    show_config,
+    use_isa,
+)
+from fastconv.layers import Input, Layer
+from fastconv.models import Model, Sequential
+
+if TYPE_CHECKING:
+    from fastconv import datasets, reference
+
+__all__ = [
+    "Input",
+    "Layer",
+    "Model",
+    "Sequential",
+    "__version__",
+    "activations",
+    "active_isa",
+    "available_isas",
+    "cache_info",
+    "callbacks",
+    "clear_cache",
+    "datasets",
+    "get_num_threads",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "num_threads",
+    "ops",
+    "optimizers",
+    "reference",
+    "set_num_threads",
+    "set_precision",
+    "show_config",
+    "use_isa",
+    "utils",
+]
+
+_LAZY = ("datasets", "reference")
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use what training and prediction do not need."""
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"fastconv.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastconv")
+    raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,151 @@
+"""Activations as layers of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack, TYPE_CHECKING
+
+import numpy as np
+
+from fastconv import activations
+from fastconv._errors import value_error
+from fastconv.layers.layer import Layer, LayerOptions
+
+if TYPE_CHECKING:
+    from fastconv.layers.symbolic import Shape
+    from fastconv._types import FloatArray
+    from collections.abc import Callable
+
+
+class Activation(Layer):
+    """An activation function. Result in the shape of the input.
+
+    Args:
+        activation: name, or function whose name is known.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    def __init__(
+        self, activation: str | Callable[..., object], **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**options)
+        self.activation = activations.get(activation)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        return input_shape
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        y = x if self.activation is activations.linear else self.activation(x)
+        return y, y
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        return self.activation.gradient(grad, saved)
+
+
+class ReLU(Layer):
+    """`max(x, 0)`, or in general
+
+    - `max_value` where `x >= max_value`,
+    - `x` where `threshold <= x < max_value`,
+    - `negative_slope * (x - threshold)` elsewhere.
+
+    Args:
+        max_value: >= 0, or None for no limit.
+        negative_slope, threshold: >= 0.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError: a negative argument.
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        for argument, value in (
+            ("max_value", max_value),
+            ("negative_slope", negative_slope),
+            ("threshold", threshold),
+        ):
+            if value is None and argument == "max_value":
+                continue
+            if value is None or not value >= 0:
+                raise value_error("ReLU", argument, "must not be negative", ">= 0", value)
+        self.max_value = max_value
+        self.negative_slope = negative_slope
+        self.threshold = threshold
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is `max(x, 0)`."""
+        return self.max_value is None and self.negative_slope == 0 and self.threshold == 0
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        return input_shape
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        if self.plain:
+            y = activations.relu(x)
+            return y, y
+        below = self.negative_slope * (x - self.threshold)
+        y = np.where(x < self.threshold, below, x).astype(x.dtype, copy=False)
+        if self.max_value is not None:
+            np.minimum(y, self.max_value, out=y)
+        return y, x
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        if self.plain:
+            return activations.relu.gradient(grad, saved)
+        x = saved
+        grad[x < self.threshold] *= self.negative_slope
+        if self.max_value is not None:
+            grad[x >= self.max_value] = 0
+        return grad
+
+
+class Softmax(Layer):
+    """Softmax over one axis. Result in the shape of the input.
+
+    Args:
+        axis: the axis whose values sum to 1.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError: an axis that the input does not have, or the batch.
+    """
+
+    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        ndim = len(input_shape)
+        if not -ndim <= self.axis < ndim or self.axis % ndim == 0:
+            rule, expected = "names no axis of a sample", f"an axis of shape {input_shape}"
+            raise value_error(self._title, "axis", rule, expected, self.axis)
+        return input_shape
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        rows = np.ascontiguousarray(np.moveaxis(x, self.axis, -1))
+        y = activations.softmax(rows)
+        return np.ascontiguousarray(np.moveaxis(y, -1, self.axis)), y
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        rows = np.ascontiguousarray(np.moveaxis(grad, self.axis, -1))
+        rows = activations.softmax.gradient(rows, saved)
+        return np.ascontiguousarray(np.moveaxis(rows, -1, self.axis))

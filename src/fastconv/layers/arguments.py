@@ -1,0 +1,62 @@
+"""Checks of layer arguments and shapes that several families share."""
+
+from __future__ import annotations
+
+
+from fastconv._errors import type_error, value_error
+from fastconv._shapes import Windows, check_data_format
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastconv.layers.symbolic import Shape
+    from fastconv._types import DataFormat, Pair
+    from collections.abc import Callable
+
+IMAGE_AXES: dict[DataFormat, str] = {
+    "channels_last": "(batch, height, width, channels)",
+    "channels_first": "(batch, channels, height, width)",
+}
+
+
+def normalize_data_format(operation: str, data_format: str | None) -> DataFormat:
+    """The data format; None is "channels_last"."""
+    if data_format is None:
+        return "channels_last"
+    check_data_format(operation, data_format)
+    return "channels_first" if data_format == "channels_first" else "channels_last"
+
+
+def normalize_padding_name(operation: str, padding: str) -> str:
+    """The padding in lower case, accepted in any case as Keras does."""
+    expected = '"valid" or "same"'
+    if not isinstance(padding, str):
+        raise type_error(operation, "padding", "must be a str", expected, padding)
+    if padding.lower() not in ("valid", "same"):
+        raise value_error(operation, "padding", "is not known", expected, repr(padding))
+    return padding.lower()
+
+
+def split_image_shape(shape: Shape, data_format: DataFormat) -> tuple[Shape, int | None]:
+    """((height, width), channels) of an image batch."""
+    if data_format == "channels_last":
+        return shape[1:3], shape[3]
+    return shape[2:4], shape[1]
+
+
+def join_image_shape(
+    batch: int | None, size: Shape, channels: int | None, data_format: DataFormat
+) -> Shape:
+    """The inverse of `split_image_shape`."""
+    if data_format == "channels_last":
+        return (batch, *size, channels)
+    return (batch, channels, *size)
+
+
+def windowed_size(size: Shape, extent: Pair, windows: Callable[[Pair], Windows]) -> Shape:
+    """The output size of `windows(size)`, None where `size` is None.
+
+    `extent` is what one window covers: it stands in for a size that is not known.
+    """
+    height, width = (e if s is None else s for s, e in zip(size, extent, strict=True))
+    out = windows((height, width)).output_size
+    return tuple(None if s is None else o for s, o in zip(size, out, strict=True))

@@ -1,0 +1,107 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack, TYPE_CHECKING
+
+import numpy as np
+
+from fastconv import activations, initializers, ops
+from fastconv._errors import value_error
+from fastconv._shapes import normalize_int
+from fastconv.layers.layer import Layer, LayerOptions
+
+if TYPE_CHECKING:
+    from fastconv.layers.symbolic import Shape
+    from fastconv.layers.variable import Variable
+    from fastconv._types import FloatArray
+    from collections.abc import Callable
+
+
+class Dense(Layer):
+    """`activation(x @ kernel + bias)` over the last axis.
+
+    Input `(N, ..., features)`, result `(N, ..., units)`. Weights: `kernel` `(features, units)`
+    and `bias` `(units,)`.
+
+    Args:
+        units: size of the result's last axis.
+        activation: name, function whose name is known, or None.
+        use_bias: whether there is a bias.
+        kernel_initializer, bias_initializer: names or callables.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError, TypeError: arguments out of range.
+
+    >>> Dense(10).compute_output_shape((None, 1600))
+    (None, 10)
+    """
+
+    min_ndim = 2
+    input_axes = "(batch, ..., features)"
+    kernel: Variable
+    bias: Variable | None
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Callable[..., object] | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | Callable[..., Any] = "glorot_uniform",
+        bias_initializer: str | Callable[..., Any] = "zeros",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.units = normalize_int("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def build(self, input_shape: Shape) -> None:
+        features = input_shape[-1]
+        if features is None:
+            rule = "needs a known last axis"
+            raise value_error(self._title, "the input", rule, "an int", f"shape {input_shape}")
+        self.kernel = self.add_weight(
+            (features, self.units), self.kernel_initializer, name="kernel"
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        if self.built and input_shape[-1] != self.kernel.shape[0]:
+            rule, expected = "has the wrong last axis", self.kernel.shape[0]
+            raise value_error(self._title, "the input", rule, expected, f"shape {input_shape}")
+        return (*input_shape[:-1], self.units)
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        activation = self.activation
+        rows = x.reshape(-1, x.shape[-1])
+        y = ops.matmul(
+            rows,
+            self.kernel.value,
+            None if self.bias is None else self.bias.value,
+            activation="relu" if activation is activations.relu else None,
+        )
+        y = y.reshape(*x.shape[:-1], self.units)
+        if not activation.fused:
+            activation(y, out=y)
+        return y, (x, y)
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        x, y = saved
+        grad = self.activation.gradient(grad, y).reshape(-1, self.units)
+        rows = x.reshape(-1, x.shape[-1])
+        if self.kernel.gradient is not None:
+            ops.matmul(rows, grad, transpose_a=True, out=self.kernel.gradient)
+        if self.bias is not None and self.bias.gradient is not None:
+            np.add.reduce(grad, axis=0, out=self.bias.gradient)
+        if not need_input_gradient:
+            return None
+        return ops.matmul(grad, self.kernel.value, transpose_b=True).reshape(x.shape)

@@ -1,0 +1,67 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Unpack, TYPE_CHECKING
+
+from fastconv import ops, random
+from fastconv._errors import value_error
+from fastconv.layers.layer import Layer, LayerOptions
+
+if TYPE_CHECKING:
+    from fastconv.layers.symbolic import Shape
+    from fastconv._types import FloatArray
+
+
+class Dropout(Layer):
+    """In training, zero each value with probability `rate` and scale the others by 1/(1 - rate).
+
+    Any input shape. The mask is a function of the seed and of the number of values drawn before
+    (`fastconv.ops.dropout`): it is the same for every thread count and never comes again.
+
+    Args:
+        rate: 0 <= rate <= 1.
+        noise_shape: only None: every value has its own mask.
+        seed: of this layer; by default from `utils.set_random_seed`.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError: a rate out of range, or a noise_shape.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: None = None,
+        seed: int | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        if isinstance(rate, str) or not 0 <= rate <= 1:
+            raise value_error("Dropout", "rate", "is out of range", "0 <= rate <= 1", repr(rate))
+        if noise_shape is not None:
+            rule = "is not supported"
+            raise value_error("Dropout", "noise_shape", rule, None, repr(noise_shape))
+        self.rate = float(rate)
+        self.seed = random.next_seed() if seed is None else operator.index(seed) % 2**64
+        self._offset = 0
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        return input_shape
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        if not training or self.rate == 0:
+            return x, None
+        offset = self._offset
+        # An array of n values uses up (n + 3) // 4 offsets.
+        self._offset = (offset + (x.size + 3) // 4) % 2**64
+        return ops.dropout(x, self.rate, seed=self.seed, offset=offset), offset
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        if not need_input_gradient or saved is None:
+            return grad
+        return ops.dropout(grad, self.rate, seed=self.seed, offset=saved, out=grad)

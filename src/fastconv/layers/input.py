@@ -1,0 +1,68 @@
+"""The input of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastconv._errors import value_error
+from fastconv._shapes import normalize_int
+from fastconv.layers.layer import Layer
+from fastconv.layers.symbolic import Shape, SymbolicTensor
+
+
+class InputLayer(Layer):
+    """Names the shape that a model expects. It has no weights and computes nothing.
+
+    Args:
+        shape: of a sample, without the batch; None where a size may vary.
+        batch_size: None, or the only number of samples that the model takes.
+        dtype, name: as for every layer.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | None],
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        if isinstance(shape, str) or not isinstance(shape, Sequence):
+            expected = "a tuple such as (28, 28, 1)"
+            raise value_error(self._title, "shape", "must be a tuple of sizes", expected, shape)
+        sizes = [
+            None if size is None else normalize_int(self._title, "shape", size) for size in shape
+        ]
+        if batch_size is not None:
+            batch_size = normalize_int(self._title, "batch_size", batch_size)
+        self.batch_shape: Shape = (batch_size, *sizes)
+        self._output = SymbolicTensor(self.batch_shape, self, ())
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+
+def Input(  # noqa: N802 - Keras' name
+    shape: Sequence[int | None],
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    *,
+    name: str | None = None,
+) -> SymbolicTensor:
+    """The symbolic input of a model.
+
+    Args:
+        shape: of a sample, without the batch; None where a size may vary.
+        batch_size: None, or the only number of samples that the model takes.
+        dtype: None or "float32".
+        name: of the input layer.
+
+    Raises:
+        ValueError, TypeError: sizes that are not positive ints.
+
+    >>> Input((28, 28, 1)).shape
+    (None, 28, 28, 1)
+    """
+    return InputLayer(shape, batch_size, dtype, name=name).output

@@ -1,0 +1,281 @@
+"""The base of all layers.
+
+A layer is written as two functions on arrays: `forward` gives the result and whatever `backward`
+will need; `backward` turns the gradient of the result into that of the input and writes the
+gradients of the weights where `Variable.gradient` points. Shapes are tuples with the batch first,
+None where a size is not known. There is no automatic differentiation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypedDict, TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fastconv import initializers
+from fastconv._errors import type_error, value_error
+from fastconv.layers.naming import unique_name
+from fastconv.layers.symbolic import Shape, SymbolicTensor
+from fastconv.layers.variable import Float32Array, Variable
+
+if TYPE_CHECKING:
+    from fastconv._types import FloatArray
+    from collections.abc import Callable, Sequence
+
+
+class LayerOptions(TypedDict, total=False):
+    """Keyword arguments that every layer takes."""
+
+    name: str | None
+    trainable: bool
+    dtype: str | None
+    input_shape: Sequence[int | None] | None
+
+
+class Layer:
+    """Base class of layers.
+
+    Args:
+        name: unique in its model; made from the class name if None.
+        trainable: whether training changes the weights. A change holds from the next `compile` on.
+        dtype: None or "float32", the only one.
+        input_shape: for the first layer of a `Sequential`: shape of a sample, without the batch.
+
+    To write a layer, override `forward`, `backward` and `compute_output_shape`, and `build` if
+    it has weights.
+    """
+
+    min_ndim = 1
+    """Fewest axes of an input, the batch included."""
+    max_ndim: int | None = None
+    """Most axes of an input, None for any."""
+    input_axes = ""
+    """What the axes of an input are, for error messages."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: str | None = None,
+        input_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            expected = 'a str without "/"'
+            raise value_error(type(self).__name__, "name", "is not valid", expected, repr(name))
+        self.name = unique_name(type(self).__name__) if name is None else name
+        if dtype not in (None, "float32"):
+            raise value_error(self._title, "dtype", "is not known", '"float32"', repr(dtype))
+        self._trainable = bool(trainable)
+        self._variables: list[Variable] = []
+        self._output: SymbolicTensor | None = None
+        self.built = False
+        self.batch_input_shape = None if input_shape is None else (None, *input_shape)
+
+    # What a layer overrides
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the weights for inputs of `input_shape`. Called once."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the result for inputs of `input_shape`.
+
+        Raises:
+            ValueError: a shape that the layer cannot take.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        """The result and what `backward` needs.
+
+        `x` is float32, C-contiguous, of a shape that was checked; it must not be changed. The
+        result may be a view of it.
+        """
+        raise NotImplementedError
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        """Write the gradients of the weights; give the gradient of the input if asked for.
+
+        `grad` is the gradient of the result. It belongs to the layer, which may overwrite and
+        return it.
+        """
+        raise NotImplementedError
+
+    # Calling
+
+    def __call__(self, inputs: SymbolicTensor | npt.ArrayLike, training: bool = False) -> Any:
+        """The result for an array, cast to float32, or the next symbolic tensor of a model.
+
+        Raises:
+            ValueError: a shape that does not fit.
+        """
+        if isinstance(inputs, SymbolicTensor):
+            self.ensure_built(inputs.shape)
+            shape = self.compute_output_shape(inputs.shape)
+            self._output = SymbolicTensor(shape, self, (inputs,))
+            return self._output
+        x = np.ascontiguousarray(as_numbers(self._title, "inputs", inputs), np.float32)
+        self.ensure_built((None, *x.shape[1:]))
+        self.compute_output_shape(x.shape)
+        return self.forward(x, training=training)[0]
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Check the rank of the input and create the weights if there are none yet."""
+        self.check_ndim(input_shape)
+        if not self.built:
+            self.build(input_shape)
+            self.built = True
+
+    def check_ndim(self, input_shape: Shape) -> None:
+        """Refuse inputs of too few or too many axes."""
+        ndim, most = len(input_shape), self.max_ndim
+        if ndim >= self.min_ndim and (most is None or ndim <= most):
+            return
+        if most is None:
+            expected = f"at least {self.min_ndim}"
+        elif most == self.min_ndim:
+            expected = str(most)
+        else:
+            expected = f"{self.min_ndim} to {most}"
+        rule = "has the wrong number of axes"
+        expected += f" {self.input_axes}" if self.input_axes else ""
+        raise value_error(self._title, "the input", rule, expected, f"shape {input_shape}")
+
+    @property
+    def _title(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
+
+    # Weights
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: str | Callable[..., Any] = "glorot_uniform",
+        *,
+        trainable: bool = True,
+        name: str,
+    ) -> Variable:
+        """A new weight of this layer, with values from `initializer`."""
+        value = np.array(initializers.get(initializer)(tuple(shape)), np.float32, order="C")
+        if value.shape != tuple(shape):
+            rule = "gives the wrong shape"
+            raise value_error(self._title, f"the initializer of {name}", rule, shape, value.shape)
+        variable = Variable(value, name, f"{self.name}/{name}", trainable=trainable)
+        self._variables.append(variable)
+        return variable
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, those that can be trained first."""
+        return sorted(self._variables, key=lambda variable: not variable.trainable)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The same as `weights`."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [v for v in self._variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone."""
+        trained = set(map(id, self.trainable_weights))
+        return [variable for variable in self.weights if id(variable) not in trained]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    def get_weights(self) -> list[Float32Array]:
+        """Copies of all weights, in the order of `weights`."""
+        return [variable.numpy() for variable in self.weights]
+
+    def set_weights(self, weights: Sequence[npt.ArrayLike]) -> None:
+        """Copy arrays in, in the order of `get_weights`. All are checked before the first copy.
+
+        Raises:
+            ValueError: another number of arrays, or another shape.
+        """
+        variables = self.weights
+        if len(weights) != len(variables):
+            rule = "has the wrong length"
+            raise value_error(self._title, "weights", rule, len(variables), len(weights))
+        arrays = [as_numbers(self._title, "weights", value) for value in weights]
+        for variable, array in zip(variables, arrays, strict=True):
+            if array.shape != variable.shape:
+                rule = f"has the wrong shape for {variable.path}"
+                raise value_error(self._title, "weights", rule, variable.shape, array.shape)
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """Number of values in all weights.
+
+        Raises:
+            ValueError: the layer is not built.
+        """
+        if not self.built:
+            rule = "must be built before its parameters are counted"
+            raise value_error(self._title, "the layer", rule, "a call or build()", "no input shape")
+        return sum(math.prod(variable.shape) for variable in self.weights)
+
+    # Place in a model
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The symbolic result of the last symbolic call.
+
+        Raises:
+            AttributeError: the layer is in no model whose input shape is known.
+        """
+        if self._output is None:
+            raise AttributeError(f"{self._title} has no output: its input shape is not known yet")
+        return self._output
+
+    @property
+    def input(self) -> SymbolicTensor:
+        """The symbolic input of the last symbolic call.
+
+        Raises:
+            AttributeError: as `output`.
+        """
+        inputs = self.output.inputs
+        return inputs[0] if inputs else self.output
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def as_numbers(operation: str, argument: str, value: object) -> npt.NDArray[Any]:
+    """`value` as an array of real numbers of any dtype.
+
+    Raises:
+        TypeError: strings, objects or complex numbers.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        rule = "must hold real numbers"
+        raise type_error(operation, argument, rule, "bool, int or float", array.dtype)
+    return array

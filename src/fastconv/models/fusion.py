@@ -1,0 +1,143 @@
+"""Which neighbouring layers of a model run as one step.
+
+- Conv2D, an activation that is linear or ReLU (its own or the next layer's), MaxPooling2D whose
+  windows are whole: one call of `ops.conv2d_max_pool2d`.
+- Conv2D or Dense, then a ReLU layer: the activation goes into the call.
+- Softmax at the end of the model is split off, so that the loss can start from the logits.
+
+Only where nothing else reads the result in between.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any, NamedTuple, Protocol, TYPE_CHECKING
+
+from fastconv import activations, ops
+from fastconv.layers import Activation, Conv2D, Dense, Layer, MaxPooling2D, ReLU, Softmax
+from fastconv.layers.convolution import conv2d_gradients_wanted
+
+if TYPE_CHECKING:
+    from fastconv.layers.symbolic import SymbolicTensor
+    from fastconv._types import FloatArray
+    from collections.abc import Sequence
+
+
+class Runner(Protocol):
+    """What a step calls: a layer, or several fused. See `Layer` for the two functions."""
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]: ...
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None: ...
+
+
+class Call(NamedTuple):
+    """`result` is what `runner`, which does the work of `layers`, makes of `inputs`."""
+
+    runner: Runner
+    inputs: tuple[SymbolicTensor, ...]
+    result: SymbolicTensor
+    layers: tuple[Layer, ...]
+
+
+class Conv2DMaxPooling2D:
+    """Conv2D -> linear or ReLU -> MaxPooling2D in one pass each way."""
+
+    def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
+        self._conv = conv
+        self._options: dict[str, Any] = {
+            "strides": conv.strides,
+            "padding": conv.padding,
+            "dilation_rate": conv.dilation_rate,
+            "groups": conv.groups,
+            "activation": "relu" if conv.activation is activations.relu else None,
+            "data_format": conv.data_format,
+            "pool_size": pool.pool_size,
+            "pool_strides": pool.strides,
+        }
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        kernel = self._conv.kernel.value
+        bias = None if self._conv.bias is None else self._conv.bias.value
+        if not training:
+            return ops.conv2d_max_pool2d(x, kernel, bias, **self._options), None
+        y, argmax = ops.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, **self._options)
+        return y, (x, argmax, y)
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        x, argmax, y = saved
+        conv = self._conv
+        wrt, out = conv2d_gradients_wanted(conv.kernel, conv.bias, need_input_gradient)
+        return ops.conv2d_max_pool2d_gradients(
+            x, conv.kernel.value, grad, argmax, y, wrt=wrt, out=out, **self._options
+        ).x
+
+
+def fuse(order: Sequence[SymbolicTensor]) -> tuple[list[Call], bool]:
+    """The calls that compute `order`, whose last is the output of the model.
+
+    The second value says whether a softmax at the end was split off.
+    """
+    calls = [Call(tensor.layer, tensor.inputs, tensor, (tensor.layer,)) for tensor in order]
+    calls, ends_in_softmax = _split_softmax(calls)
+    readers = Counter(id(tensor) for call in calls for tensor in call.inputs)
+    readers.update(id(call.result) for call in calls[-1:])
+    fused: list[Call] = []
+    for call in calls:
+        before = fused[-1] if fused else None
+        if before is not None and call.inputs == (before.result,):
+            runner = _joined(before.runner, call.runner)
+            if runner is not None and readers[id(before.result)] == 1:
+                layers = before.layers + call.layers
+                fused[-1] = Call(runner, before.inputs, call.result, layers)
+                continue
+        fused.append(call)
+    return fused, ends_in_softmax
+
+
+def _joined(first: Runner, second: Runner) -> Runner | None:
+    if isinstance(first, Conv2D | Dense) and _is_relu(second):
+        if first.activation is activations.linear:
+            return _with_activation(first, activations.relu)
+        return None
+    if isinstance(first, Conv2D) and isinstance(second, MaxPooling2D):
+        same_layout = first.data_format == second.data_format
+        if same_layout and second.padding == "valid" and first.activation.fused:
+            return Conv2DMaxPooling2D(first, second)
+    return None
+
+
+def _is_relu(runner: Runner) -> bool:
+    if isinstance(runner, Activation):
+        return runner.activation is activations.relu
+    return isinstance(runner, ReLU) and runner.plain
+
+
+def _split_softmax(calls: list[Call]) -> tuple[list[Call], bool]:
+    if not calls:
+        return calls, False
+    last = calls[-1]
+    layer = last.runner
+    if isinstance(layer, Conv2D | Dense) and layer.activation is activations.softmax:
+        linear = _with_activation(layer, activations.linear)
+        return [*calls[:-1], last._replace(runner=linear)], True
+    ndim = len(last.result.shape)
+    if (isinstance(layer, Activation) and layer.activation is activations.softmax) or (
+        isinstance(layer, Softmax) and layer.axis in (-1, ndim - 1)
+    ):
+        return calls[:-1], True
+    return calls, False
+
+
+def _with_activation(
+    layer: Conv2D | Dense, activation: activations.ActivationFunction
+) -> Conv2D | Dense:
+    """The same layer, with the same weights, under another activation."""
+    other = copy.copy(layer)
+    other.activation = activation
+    return other

@@ -1,0 +1,65 @@
+"""All weights of a model in one array, all gradients in another."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastconv.layers.variable import Float32Array, Variable
+    from collections.abc import Sequence
+
+_ALIGNMENT = 64
+"""Bytes; every weight starts on a cache line, where one vector load crosses no boundary."""
+
+
+class FlatParameters:
+    """One flat float32 buffer for all weights, those that train first, and one of gradients.
+
+    `Variable.value` and `Variable.gradient` become views. The gaps that alignment leaves between
+    weights are 0 and stay 0, as their gradients do, so that an optimizer may treat the buffer as
+    one weight.
+
+    Attributes:
+        trainable: `(size,)`, the weights that train.
+        gradients: `(size,)`, in the same layout.
+    """
+
+    def __init__(self, trainable: Sequence[Variable], frozen: Sequence[Variable]) -> None:
+        self._variables = [*trainable, *frozen]
+        places, total = [], 0
+        for variable in self._variables:
+            places.append(total)
+            step = _ALIGNMENT // variable.value.itemsize
+            total += -(-math.prod(variable.shape) // step) * step
+        size = places[len(trainable)] if frozen else total
+        values = _aligned_zeros(total)
+        self.trainable = values[:size]
+        self.gradients = _aligned_zeros(size)
+        for variable, place in zip(self._variables, places, strict=True):
+            value = _view(values, place, variable)
+            value[...] = variable.value
+            variable.value = value
+            variable.gradient = None
+            variable.owner = self
+        for variable, place in zip(trainable, places, strict=False):
+            variable.gradient = _view(self.gradients, place, variable)
+
+    @property
+    def current(self) -> bool:
+        """Whether no other model has taken one of the weights into its own buffer since."""
+        return all(variable.owner is self for variable in self._variables)
+
+
+def _view(flat: Float32Array, place: int, variable: Variable) -> Float32Array:
+    return flat[place : place + math.prod(variable.shape)].reshape(variable.shape)
+
+
+def _aligned_zeros(size: int) -> Float32Array:
+    spare = _ALIGNMENT // 4
+    memory = np.zeros(size + spare, np.float32)
+    first = -(memory.ctypes.data // 4) % spare
+    return memory[first : first + size]
