@@ -90,7 +90,7 @@ void Contraction<T>::run(index_t images, Range rows, Range blocks, const T* in, 
     op.b_block_stride = weights_.block_stride;
     op.b_depth_stride = weights_.depth_stride;
     op.block_vectors = weights_.block_vectors;
-    T* origin = out - (row_axis_.out_start + first_row * row_axis_.out_step) * out_.row;
+    T* origin = out - first_row * out_.row;
 
     for (index_t block = blocks.begin; block < blocks.end; ++block) {
         const index_t column = block * width_;

@@ -49,8 +49,8 @@ class Contraction {
     index_t blocks() const { return (columns_ + width_ - 1) / width_; }
     index_t row_count() const { return row_axis_.length; }
 
-    // Computes the given output rows and blocks of output channels of `images` images; `out` is where row
-    // `first_row` of the first image lies.
+    // Computes rows t in `rows` and the given blocks of output channels of `images` images; `out` is where the row at
+    // position `first_row` of the first image lies.
     void run(index_t images, Range rows, Range blocks, const T* in, T* out, index_t first_row, const T* bias,
              Activation activation) const;
 

@@ -1,0 +1,157 @@
+// The core without Python: every level that this machine runs, against plain loops on small integers, where any order
+// of additions gives the same bits. Made for machines that are only emulated; the full suite is in Python.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "dispatch/isa.hpp"
+#include "ops/conv2d.hpp"
+#include "ops/matmul.hpp"
+#include "ops/pool2d.hpp"
+
+using fastconv::Activation;
+using fastconv::index_t;
+namespace ops = fastconv::ops;
+
+namespace {
+
+int failures = 0;
+index_t compared = 0;
+
+template <class T>
+std::vector<T> integers(index_t size, unsigned seed) {
+    std::vector<T> values(static_cast<std::size_t>(size));
+    for (T& value : values) {
+        seed = seed * 1664525u + 1013904223u;
+        value = static_cast<T>(static_cast<int>(seed >> 24) % 7 - 3);
+    }
+    return values;
+}
+
+template <class T>
+void expect_equal(const char* what, const std::vector<T>& received, const std::vector<T>& expected) {
+    index_t different = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) different += received[i] != expected[i];
+    compared += static_cast<index_t>(expected.size());
+    if (different == 0) return;
+    ++failures;
+    std::printf("%s on %s: %lld of %zu values differ\n", what, fastconv::dispatch::active_isa().c_str(),
+                static_cast<long long>(different), expected.size());
+}
+
+// Calls body(x index, kernel index, y index) for every product of the convolution.
+template <class Body>
+void for_each_product(const ops::Conv2dShape& s, const Body& body) {
+    const index_t depth = s.group_in_channels(), filters = s.group_out_channels();
+    for (index_t n = 0; n < s.batch; ++n)
+        for (index_t p = 0; p < s.out_height; ++p)
+            for (index_t q = 0; q < s.out_width; ++q)
+                for (index_t r = 0; r < s.kernel_height; ++r)
+                    for (index_t t = 0; t < s.kernel_width; ++t) {
+                        const index_t h = p * s.stride_height + r * s.dilation_height - s.pad_top;
+                        const index_t w = q * s.stride_width + t * s.dilation_width - s.pad_left;
+                        if (h < 0 || h >= s.in_height || w < 0 || w >= s.in_width) continue;
+                        for (index_t c = 0; c < depth; ++c)
+                            for (index_t k = 0; k < s.out_channels; ++k)
+                                body(((n * s.in_height + h) * s.in_width + w) * s.in_channels + k / filters * depth + c,
+                                     ((r * s.kernel_width + t) * depth + c) * s.out_channels + k,
+                                     ((n * s.out_height + p) * s.out_width + q) * s.out_channels + k);
+                    }
+}
+
+template <class T>
+void test_conv2d(const ops::Conv2dShape& s, int threads) {
+    const auto x = integers<T>(s.input_size(), 1), w = integers<T>(s.kernel_size(), 2);
+    const auto g = integers<T>(s.output_size(), 3);
+    std::vector<T> y(g.size()), dx(x.size()), dw(w.size());
+    auto y_expected = y, dx_expected = dx, dw_expected = dw;
+    for_each_product(s, [&](index_t i, index_t j, index_t o) {
+        y_expected[o] += x[i] * w[j];
+        dx_expected[i] += g[o] * w[j];
+        dw_expected[j] += x[i] * g[o];
+    });
+    ops::conv2d<T>(s, x.data(), w.data(), nullptr, Activation::linear, y.data(), threads);
+    ops::conv2d_input_gradient<T>(s, g.data(), w.data(), nullptr, Activation::linear, dx.data(), threads);
+    ops::conv2d_kernel_gradient<T>(s, x.data(), g.data(), dw.data(), threads);
+    expect_equal("conv2d", y, y_expected);
+    expect_equal("conv2d_input_gradient", dx, dx_expected);
+    expect_equal("conv2d_kernel_gradient", dw, dw_expected);
+}
+
+template <class T>
+void test_matmul(index_t m, index_t n, index_t k, bool transpose_a, bool transpose_b, int threads) {
+    const auto a = integers<T>(m * k, 4), b = integers<T>(k * n, 5);
+    std::vector<T> c(static_cast<std::size_t>(m * n)), expected = c;
+    for (index_t i = 0; i < m; ++i)
+        for (index_t j = 0; j < n; ++j)
+            for (index_t l = 0; l < k; ++l)
+                expected[i * n + j] += a[transpose_a ? l * m + i : i * k + l] * b[transpose_b ? j * k + l : l * n + j];
+    ops::matmul<T>(m, n, k, a.data(), transpose_a, b.data(), transpose_b, nullptr, Activation::linear, c.data(),
+                   threads);
+    expect_equal("matmul", c, expected);
+}
+
+template <class T>
+void test_max_pool2d(int threads) {
+    const auto s = ops::pool2d_shape({}, 3, 11, 11, 21);
+    const auto x = integers<T>(s.input_size(), 6);
+    std::vector<T> y(static_cast<std::size_t>(s.output_size())), expected = y;
+    std::vector<std::int64_t> argmax(y.size()), argmax_expected = argmax;
+    for (index_t i = 0; i < s.output_size(); ++i) {
+        const index_t c = i % 21, q = i / 21 % 5, p = i / 105 % 5, n = i / 525;
+        index_t best = (2 * p * 11 + 2 * q) * 21 + c;
+        for (const index_t tap : {1, 11, 12}) {
+            const index_t candidate = (2 * p * 11 + 2 * q + tap) * 21 + c;
+            if (x[n * 2541 + candidate] > x[n * 2541 + best]) best = candidate;
+        }
+        expected[i] = x[n * 2541 + best];
+        argmax_expected[i] = best;
+    }
+    ops::max_pool2d<T>(s, x.data(), y.data(), argmax.data(), threads);
+    expect_equal("max_pool2d", y, expected);
+    expect_equal("max_pool2d argmax", argmax, argmax_expected);
+}
+
+template <class T>
+void test_all(int threads) {
+    struct Case {
+        ops::Conv2dGeometry geometry;
+        index_t batch, height, width, channels, kernel_height, kernel_width, filters;
+    };
+    const Case cases[] = {
+        {{}, 4, 28, 28, 1, 3, 3, 32},
+        {{}, 3, 13, 13, 32, 3, 3, 64},
+        {{2, 3, 1, 1, 1, 0, 2, 1, 1}, 2, 9, 11, 5, 3, 4, 19},
+        {{1, 1, 2, 2, 2, 2, 2, 2, 1}, 2, 8, 7, 7, 3, 3, 5},
+        {{1, 1, 1, 1, 1, 1, 1, 1, 3}, 2, 6, 6, 12, 3, 3, 15},
+        {{1, 1, 1, 1, 1, 1, 1, 1, 37}, 2, 9, 9, 37, 3, 3, 37},
+        {{2, 2, 1, 1, 0, 0, 0, 0, 1}, 2, 7, 7, 130, 1, 1, 130},
+        {{1, 1, 1, 1, 3, 3, 3, 3, 1}, 1, 2, 2, 600, 5, 5, 9},
+    };
+    for (const Case& c : cases)
+        test_conv2d<T>(ops::conv2d_shape(c.geometry, c.batch, c.height, c.width, c.channels, c.kernel_height,
+                                         c.kernel_width, c.filters),
+                       threads);
+    for (const bool transpose_a : {false, true})
+        for (const bool transpose_b : {false, true}) {
+            test_matmul<T>(37, 70, 51, transpose_a, transpose_b, threads);
+            test_matmul<T>(128, 10, 1600, transpose_a, transpose_b, threads);
+        }
+    test_max_pool2d<T>(threads);
+}
+
+}  // namespace
+
+int main() {
+    for (const std::string& level : fastconv::dispatch::available_isas()) {
+        fastconv::dispatch::set_active_isa(level);
+        const index_t before = compared;
+        for (const int threads : {1, 3}) {
+            test_all<float>(threads);
+            test_all<double>(threads);
+        }
+        std::printf("%s: %lld values compared\n", level.c_str(), static_cast<long long>(compared - before));
+    }
+    std::printf("%s\n", failures == 0 ? "all equal" : "FAILED");
+    return failures == 0 ? 0 : 1;
+}
