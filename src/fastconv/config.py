@@ -6,15 +6,17 @@ All settings are of the process: they hold for every Python thread.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 
 from fastconv import _core
 from fastconv._errors import value_error
 from fastconv._shapes import normalize_int
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "CacheInfo",
@@ -137,7 +139,7 @@ def use_isa(name: str) -> Iterator[None]:
 
 def get_precision() -> Literal["default", "strict"]:
     """The precision that `set_precision` chose."""
-    return cast(Literal["default", "strict"], _core.precision())
+    return cast("Literal['default', 'strict']", _core.precision())
 
 
 def set_precision(precision: Literal["default", "strict"]) -> None:

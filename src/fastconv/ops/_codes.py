@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastconv._arrays import argmax_array, as_array, check_shape
 from fastconv._errors import type_error
-from fastconv._types import IntArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastconv._types import IntArray
 
 
 def codes_array(operation: str, value: object, shape: tuple[int, ...]) -> IntArray:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastconv._shapes import Conv2DShapes, Windows
-
 if TYPE_CHECKING:
     from fastconv._core import ConvGeometry, PoolGeometry
+    from fastconv._shapes import Conv2DShapes, Windows
 
 
 def conv_geometry(shapes: Conv2DShapes) -> ConvGeometry:

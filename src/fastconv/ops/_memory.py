@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,9 @@ from fastconv._arrays import check_out
 from fastconv._errors import type_error
 from fastconv._shapes import normalize_int
 from fastconv._types import Conv2DGradients, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INT64 = np.dtype(np.int64)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
@@ -18,7 +16,6 @@ from fastconv._shapes import (
     image_shape,
     nhwc_shape,
 )
-from fastconv._types import Activation, Conv2DGradients, DataFormat, FloatArray, IntOrPair, Padding
 from fastconv.ops._geometry import conv_geometry
 from fastconv.ops._memory import (
     channels_last,
@@ -29,6 +26,20 @@ from fastconv.ops._memory import (
     result,
     store,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from fastconv._types import (
+        Activation,
+        Conv2DGradients,
+        DataFormat,
+        FloatArray,
+        IntOrPair,
+        Padding,
+    )
 
 
 def conv2d(
@@ -130,7 +141,9 @@ def conv2d_gradients(
     out: Conv2DGradients | None = None,
     num_threads: int | None = None,
 ) -> Conv2DGradients:
-    """Gradients of `sum(grad * conv2d(x, kernel, bias))`, the adjoints of `conv2d`::
+    """Gradients of `sum(grad * conv2d(x, kernel, bias))`, the adjoints of `conv2d`.
+
+    In formulas::
 
         dx[n, oh * s - p + i * d, ow * s - p + j * d, c] += grad[n, oh, ow, f] * kernel[i, j, c, f]
         dkernel[i, j, c, f] = sum over n, oh, ow of x[n, ...same cell..., c] * grad[n, oh, ow, f]
@@ -206,7 +219,9 @@ def conv2d_transpose(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Transposed 2-D convolution: the input gradient of a `conv2d` from the result to `x`::
+    """Transposed 2-D convolution: the input gradient of a `conv2d` from the result to `x`.
+
+    In a formula::
 
         y[n, h * s - p + i * d, w * s - p + j * d, f] += x[n, h, w, c] * kernel[i, j, f, c]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,12 @@ from fastconv import _core
 from fastconv._arrays import as_array, check_shape, float_array
 from fastconv._errors import type_error, value_error
 from fastconv._shapes import check_activation
-from fastconv._types import Activation, FloatArray, IntArray
 from fastconv.ops._memory import core_threads, packed, result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastconv._types import Activation, FloatArray, IntArray
 
 
 def matmul(
@@ -175,7 +179,9 @@ def softmax_cross_entropy(
     out: tuple[FloatArray | None, FloatArray | None] | None = None,
     num_threads: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Cross-entropy of softmax per sample, and its gradient. With `t` the one-hot label::
+    """Cross-entropy of softmax per sample, and its gradient.
+
+    With `t` the one-hot label::
 
         loss = -sum over classes of t * log_softmax(logits),  where t != 0
         grad = softmax(logits) * sum(t) - t

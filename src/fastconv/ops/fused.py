@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, overload
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
 from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape, pool_windows
-from fastconv._types import (
-    Activation,
-    Conv2DGradients,
-    DataFormat,
-    FloatArray,
-    IntArray,
-    IntOrPair,
-    Padding,
-)
 from fastconv.ops._codes import checked_codes, codes_array
 from fastconv.ops._geometry import conv_geometry, pool_geometry
 from fastconv.ops._memory import (
@@ -32,6 +20,21 @@ from fastconv.ops._memory import (
     result,
     store,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from fastconv._types import (
+        Activation,
+        Conv2DGradients,
+        DataFormat,
+        FloatArray,
+        IntArray,
+        IntOrPair,
+        Padding,
+    )
 
 
 @overload

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, overload
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
 from fastconv._shapes import image_shape, nhwc_shape, pool_windows
-from fastconv._types import DataFormat, FloatArray, IntArray, IntOrPair, Padding
 from fastconv.ops._codes import checked_codes, codes_array
 from fastconv.ops._geometry import pool_geometry
 from fastconv.ops._memory import (
@@ -22,6 +18,13 @@ from fastconv.ops._memory import (
     result,
     store,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from fastconv._types import DataFormat, FloatArray, IntArray, IntOrPair, Padding
 
 
 @overload
@@ -144,7 +147,9 @@ def max_pool2d_gradient(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Gradient of `sum(grad * max_pool2d(x))`: each value goes to the cell that was the maximum::
+    """Gradient of `sum(grad * max_pool2d(x))`: each value goes to the cell that was the maximum.
+
+    In a formula::
 
         dx[n].ravel()[argmax[n, oh, ow, c]] += grad[n, oh, ow, c]
 
@@ -199,8 +204,9 @@ def average_pool2d(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Mean of each window over its cells inside the image: the padding counts neither in the sum
-    nor in the number of cells, as in Keras.
+    """Mean of each window over its cells inside the image.
+
+    The padding counts neither in the sum nor in the number of cells, as in Keras.
 
     Args, Returns, Raises: as `max_pool2d`.
 
@@ -235,8 +241,9 @@ def average_pool2d_gradient(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Gradient of `sum(grad * average_pool2d(x))`: each value is shared out evenly over the cells
-    of its window that lie inside the image.
+    """Gradient of `sum(grad * average_pool2d(x))`.
+
+    Each value is shared out evenly over the cells of its window that lie inside the image.
 
     Args:
         grad: gradient of the means, float32 or float64.

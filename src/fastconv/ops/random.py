@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import operator
 from numbers import Real
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from fastconv import _core
 from fastconv._arrays import float_array
 from fastconv._errors import type_error, value_error
-from fastconv._types import FloatArray
 from fastconv.ops._memory import core_threads, packed, result
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from fastconv._types import FloatArray
 
 
 def dropout(
