@@ -6,16 +6,17 @@ pre-activation: relu y > 0, sigmoid y (1 - y), tanh 1 - y^2, softmax y (g - <g, 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastconv import ops
 from fastconv._errors import value_error
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastconv._types import FloatArray
     from collections.abc import Callable
+
+    from fastconv._types import FloatArray
 
 
 class ActivationFunction:

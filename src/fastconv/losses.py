@@ -7,7 +7,7 @@ once, so that nothing is checked twice in a step.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from fastconv._errors import type_error, value_error
 from fastconv.layers.layer import as_numbers
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
     from fastconv._types import FloatArray
+    from fastconv.layers.symbolic import Shape
 
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON] before their logarithm is taken."""

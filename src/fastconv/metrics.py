@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,9 @@ from fastconv._errors import type_error, value_error
 from fastconv.losses import match_rank
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
     from collections.abc import Callable
+
+    from fastconv.layers.symbolic import Shape
 
 
 class Metric:

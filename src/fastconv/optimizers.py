@@ -7,7 +7,7 @@ over them, in place, with scratch that is allocated once.
 from __future__ import annotations
 
 import math
-from typing import TypeAlias, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -301,11 +301,11 @@ def _checked(
     return float(value)
 
 
-_NAMES = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
+_NAMES: dict[str, Callable[[], Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
 
 
-def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
-    """The optimizer of a name (in any case) or a class.
+def get(identifier: str | Optimizer) -> Optimizer:
+    """The optimizer of a name, in any case.
 
     >>> get("adam").learning_rate
     0.001
@@ -316,9 +316,6 @@ def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
     """
     if isinstance(identifier, Optimizer):
         return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        make: Callable[[], Optimizer] = identifier
-        return make()
     if not isinstance(identifier, str):
         rule = "must be an optimizer"
         raise type_error("optimizers.get", "identifier", rule, "a name or an Optimizer", identifier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from fastconv._errors import value_error
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
-    from fastconv._types import FloatArray
     from collections.abc import Callable
+
+    from fastconv._types import FloatArray
+    from fastconv.layers.symbolic import Shape
 
 
 class Activation(Layer):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from fastconv._errors import type_error, value_error
 from fastconv._shapes import Windows, check_data_format
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
-    from fastconv._types import DataFormat, Pair
     from collections.abc import Callable
+
+    from fastconv._types import DataFormat, Pair
+    from fastconv.layers.symbolic import Shape
 
 IMAGE_AXES: dict[DataFormat, str] = {
     "channels_last": "(batch, height, width, channels)",

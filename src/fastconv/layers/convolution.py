@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fastconv import activations, initializers, ops
 from fastconv._errors import value_error
@@ -25,9 +25,10 @@ from fastconv.layers.arguments import (
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
-    from fastconv.layers.variable import Variable
-    from fastconv.layers.symbolic import Shape
     from collections.abc import Callable
+
+    from fastconv.layers.symbolic import Shape
+    from fastconv.layers.variable import Variable
 
 
 class Conv2D(Layer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from fastconv._shapes import normalize_int
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastconv._types import FloatArray
     from fastconv.layers.symbolic import Shape
     from fastconv.layers.variable import Variable
-    from fastconv._types import FloatArray
-    from collections.abc import Callable
 
 
 class Dense(Layer):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Unpack, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fastconv import ops, random
 from fastconv._errors import value_error
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
     from fastconv._types import FloatArray
+    from fastconv.layers.symbolic import Shape
 
 
 class Dropout(Layer):

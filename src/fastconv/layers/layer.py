@@ -9,7 +9,7 @@ None where a size is not known. There is no automatic differentiation.
 from __future__ import annotations
 
 import math
-from typing import Any, TypedDict, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.layers.variable import Float32Array, Variable
 
 if TYPE_CHECKING:
-    from fastconv._types import FloatArray
     from collections.abc import Callable, Sequence
+
+    from fastconv._types import FloatArray
 
 
 class LayerOptions(TypedDict, total=False):

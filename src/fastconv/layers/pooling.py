@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 from fastconv import ops
 from fastconv._shapes import Windows, normalize_pair, pool_windows

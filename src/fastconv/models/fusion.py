@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Any, NamedTuple, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastconv import activations, ops
 from fastconv.layers import Activation, Conv2D, Dense, Layer, MaxPooling2D, ReLU, Softmax
 from fastconv.layers.convolution import conv2d_gradients_wanted
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import SymbolicTensor
-    from fastconv._types import FloatArray
     from collections.abc import Sequence
+
+    from fastconv._types import FloatArray
+    from fastconv.layers.symbolic import SymbolicTensor
 
 
 class Runner(Protocol):

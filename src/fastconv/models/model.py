@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,11 @@ from fastconv.models.parameters import FlatParameters
 from fastconv.progress import ProgressDisplay, check_verbose
 
 if TYPE_CHECKING:
-    from fastconv.optimizers import Optimizer
     from fastconv._types import FloatArray
-    from fastconv.metrics import Metric
-    from fastconv.losses import Loss
     from fastconv.layers.variable import Float32Array
+    from fastconv.losses import Loss
+    from fastconv.metrics import Metric
+    from fastconv.optimizers import Optimizer
 
 _BATCH_SIZE = 32
 
@@ -47,7 +47,7 @@ class Model(Network):
 
     def compile(
         self,
-        optimizer: str | Optimizer | type[Optimizer] = "rmsprop",
+        optimizer: str | Optimizer = "rmsprop",
         loss: str | Loss | type[Loss] | None = None,
         *,
         metrics: Sequence[MetricLike] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from fastconv.models.plan import Plan, graph_order
 from fastconv.models.summary import summary_text
 
 if TYPE_CHECKING:
-    from fastconv.layers.variable import Variable
-    from fastconv._types import FloatArray
     from collections.abc import Callable
+
+    from fastconv._types import FloatArray
+    from fastconv.layers.variable import Variable
 
 
 class Network(Layer):

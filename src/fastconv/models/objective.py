@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from fastconv.losses import CrossEntropy, Loss
 from fastconv.metrics import Metric
 
 if TYPE_CHECKING:
-    from fastconv.layers.symbolic import Shape
     from fastconv._types import FloatArray
+    from fastconv.layers.symbolic import Shape
     from fastconv.models.plan import Plan
 
 MetricLike: TypeAlias = str | Metric | type[Metric] | Callable[..., Any]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from typing import TYPE_CHECKING
-
 if TYPE_CHECKING:
-    from fastconv.layers.variable import Float32Array, Variable
     from collections.abc import Sequence
+
+    from fastconv.layers.variable import Float32Array, Variable
 
 _ALIGNMENT = 64
 """Bytes; every weight starts on a cache line, where one vector load crosses no boundary."""

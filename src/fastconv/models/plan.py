@@ -6,16 +6,17 @@ neighbouring layers fused where `fusion` knows how. The results are the same.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastconv import activations
 from fastconv._errors import value_error
 from fastconv.models.fusion import Runner, fuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastconv._types import FloatArray
     from fastconv.layers.symbolic import SymbolicTensor
-    from collections.abc import Sequence
 
 
 class Step(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from fastconv._errors import type_error, value_error
 from fastconv.layers import InputLayer, Layer
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.models.model import Model
 from fastconv.models.network import Network
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,12 +7,12 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
-    from fastconv.layers.variable import Variable
-    from fastconv.layers.symbolic import Shape
     from collections.abc import Sequence
+
     from fastconv.layers import Layer
+    from fastconv.layers.symbolic import Shape
+    from fastconv.layers.variable import Variable
     from fastconv.models.network import Network
 
 _WIDEST = 88
