@@ -8,6 +8,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "dispatch/isa.hpp"
+#include "ops/peak.hpp"
 #include "runtime/settings.hpp"
 
 #ifndef FASTCONV_VERSION
@@ -47,6 +48,12 @@ void set_num_threads(int count) {
     runtime::set_default_num_threads(count);
 }
 
+double multiply_adds_per_second(double seconds, bool float64, int num_threads) {
+    const py::gil_scoped_release release;
+    return float64 ? ops::measure_multiply_adds_per_second<double>(seconds, num_threads)
+                   : ops::measure_multiply_adds_per_second<float>(seconds, num_threads);
+}
+
 void read_environment() {
     const char* name = std::getenv("FASTCONV_ISA");
     if (name == nullptr || *name == '\0') return;
@@ -78,6 +85,7 @@ void bind_control(py::module_& m) {
     m.def("set_precision", &set_precision, arg("name"));
     m.def("num_threads", &runtime::default_num_threads);
     m.def("set_num_threads", &set_num_threads, arg("count"));
+    m.def("multiply_adds_per_second", &multiply_adds_per_second, arg("seconds"), arg("float64"), arg("num_threads"));
 
     read_environment();
 }

@@ -8,6 +8,7 @@ namespace fastconv::FASTCONV_LEVEL {
 using kernels::Kernels;
 
 void register_batch_reduce(Kernels& table) noexcept;
+void register_peak(Kernels& table) noexcept;
 void register_pooling(Kernels& table) noexcept;
 void register_elementwise(Kernels& table) noexcept;
 void register_softmax(Kernels& table) noexcept;

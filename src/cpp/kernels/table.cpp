@@ -8,6 +8,7 @@ Kernels make_kernels() noexcept;  // declared by dispatch for every level
 Kernels make_kernels() noexcept {
     Kernels table{};
     register_batch_reduce(table);
+    register_peak(table);
     register_pooling(table);
     register_elementwise(table);
     register_softmax(table);

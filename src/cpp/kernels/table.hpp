@@ -85,6 +85,10 @@ struct KernelsOf {
     // For each row of x (rows x classes, dense, classes >= 1): y = softmax(x), log_sums = log(sum(exp(x))).
     // y may be x, or null.
     void (*softmax)(index_t rows, index_t classes, const T* x, T* y, T* log_sums) noexcept;
+
+    // Runs `steps` steps of independent multiply-adds in registers, to measure the machine; returns their sum.
+    T (*multiply_add_chains)(index_t steps) noexcept;
+    int multiply_adds_per_step;
 };
 
 struct Kernels {
