@@ -31,3 +31,14 @@ def num_threads(request: pytest.FixtureRequest) -> int:
     """Thread counts: serial, as many as small machines have, and an odd one."""
     count: int = request.param
     return count
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """Only algorithms for which the elementwise error bound holds."""
+    import fastconv
+
+    before = fastconv.get_precision()
+    fastconv.set_precision("strict")
+    yield
+    fastconv.set_precision(before)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.arrays import Guarded
 
 from fastconv import reference as r
+from support.arrays import Guarded
 
 X = np.ones((2, 6, 7, 4), np.float32)
 K = np.ones((3, 3, 4, 6), np.float32)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fastconv import reference
+from fastconv._types import Activation, DataFormat
 from support import loops
 from support.arrays import DATA_FORMATS, assert_equal, in_format, integers, reals
 from support.bounds import gamma
 from support.cases import POOLINGS, TRICKY_CONVOLUTIONS, ConvCase, PoolCase
-
-from fastconv import reference
-from fastconv._types import Activation, DataFormat
 
 SMALL_CONVOLUTIONS = [
     case
@@ -147,7 +147,9 @@ def test_convolution_gradients_are_adjoints(case: ConvCase, data_format: str) ->
     dx, dkernel, dbias = reference.conv2d_gradients(
         x, kernel, grad, data_format=data_format, **case.options
     )
-    assert dx is not None and dkernel is not None and dbias is not None
+    assert dx is not None
+    assert dkernel is not None
+    assert dbias is not None
     assert (y * grad).sum() == (x * dx).sum() == (kernel * dkernel).sum()
     channel_axis = 3 if data_format == "channels_last" else 1
     assert_equal(dbias, grad.sum(axis=tuple({0, 1, 2, 3} - {channel_axis})))
@@ -202,7 +204,9 @@ def test_fused_equals_the_composition(
         x, kernel, grad, argmax, y, activation=activation, **conv, **pool
     )
     for value, wanted, size in zip(actual, expected, magnitude, strict=True):
-        assert value is not None and wanted is not None and size is not None
+        assert value is not None
+        assert wanted is not None
+        assert size is not None
         assert (abs(value - wanted) <= gamma(3, dtype) * size).all()
 
 

@@ -211,9 +211,13 @@ def test_empty_batch_gives_empty_results_and_zero_gradients() -> None:
     y = reference.conv2d(x, kernel, np.ones(2))
     assert y.shape == (0, 3, 4, 2)
     dx, dkernel, dbias = reference.conv2d_gradients(x, kernel, y)
-    assert dx is not None and dx.shape == x.shape
-    assert dkernel is not None and dkernel.shape == kernel.shape and not dkernel.any()
-    assert dbias is not None and dbias.tolist() == [0, 0]
+    assert dx is not None
+    assert dx.shape == x.shape
+    assert dkernel is not None
+    assert dkernel.shape == kernel.shape
+    assert not dkernel.any()
+    assert dbias is not None
+    assert dbias.tolist() == [0, 0]
     pooled, argmax = reference.max_pool2d(y, return_argmax=True)
     assert pooled.shape == argmax.shape == (0, 1, 2, 2)
     assert reference.max_pool2d_gradient(pooled, argmax, y.shape).shape == y.shape
@@ -221,15 +225,18 @@ def test_empty_batch_gives_empty_results_and_zero_gradients() -> None:
     assert reference.conv2d_transpose(x, np.ones((2, 2, 3, 4))).shape == (0, 6, 7, 3)
     assert reference.softmax(np.zeros((0, 3))).shape == (0, 3)
     loss, grad = reference.softmax_cross_entropy(np.zeros((0, 3)), np.zeros(0, np.int64))
-    assert loss.shape == (0,) and grad.shape == (0, 3)
+    assert loss.shape == (0,)
+    assert grad.shape == (0, 3)
     assert reference.matmul(np.zeros((0, 3)), np.ones((3, 2))).shape == (0, 2)
 
 
 def test_wrt_leaves_the_others_out() -> None:
     x, kernel, grad = np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)), np.ones((1, 2, 2, 1))
     dx, dkernel, dbias = reference.conv2d_gradients(x, kernel, grad, wrt=("kernel",))
-    assert dx is None and dbias is None
-    assert dkernel is not None and (dkernel == 4).all()
+    assert dx is None
+    assert dbias is None
+    assert dkernel is not None
+    assert (dkernel == 4).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -86,10 +86,10 @@ def check_out(
     argument: str = "out",
     in_place: bool = False,
 ) -> FloatArray:
-    """`out` if it can take the result, that is if it
+    """`out` if it can take the result.
 
-    is an ndarray of exactly this shape and dtype, C-contiguous, aligned and writeable, and does
-    not overlap an input (`in_place`: or *is* the input, for elementwise operations).
+    It must be an ndarray of exactly this shape and dtype, C-contiguous, aligned and writeable, and
+    not overlap an input (`in_place`: or *be* the input, for elementwise operations).
 
     Raises:
         TypeError: not an ndarray, or another dtype.

@@ -70,8 +70,10 @@ def crop(padded: Float64Array, windows: Windows) -> Float64Array:
 
 
 def taps(windows: Windows) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
-    """For each tap (i, j) of the window, in row-major order, the cells of the padded NHWC image
-    that it reads, one for each output cell: rows `o * stride + i * dilation` for all `o`.
+    """The taps (i, j) of the window in row-major order, each with the cells that it reads.
+
+    The cells are an index of the padded NHWC image, one cell for each output cell: rows
+    `o * stride + i * dilation` for all `o`, and columns likewise.
     """
     (stride_y, stride_x), (dilation_y, dilation_x) = windows.strides, windows.dilation_rate
     out_height, out_width = windows.output_size

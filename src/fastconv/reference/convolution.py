@@ -120,7 +120,9 @@ def conv2d_gradients(
     out: Conv2DGradients | None = None,
     num_threads: int | None = None,
 ) -> Conv2DGradients:
-    """Gradients of `sum(grad * conv2d(x, kernel, bias))`, the adjoints of `conv2d`::
+    """Gradients of `sum(grad * conv2d(x, kernel, bias))`, the adjoints of `conv2d`.
+
+    With the names of `conv2d`::
 
         dx[n, oh * s - p + i * d, ow * s - p + j * d, c] += grad[n, oh, ow, f] * kernel[i, j, c, f]
         dkernel[i, j, c, f] = sum over n, oh, ow of x[n, ...same cell..., c] * grad[n, oh, ow, f]
@@ -175,7 +177,9 @@ def conv2d_transpose(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Transposed 2-D convolution: the input gradient of a `conv2d` from the result to `x`::
+    """Transposed 2-D convolution: the input gradient of a `conv2d` from the result to `x`.
+
+    With the names of `conv2d`::
 
         y[n, h * s - p + i * d, w * s - p + j * d, f] += x[n, h, w, c] * kernel[i, j, f, c]
 
@@ -263,52 +267,52 @@ def correlate(
     x: npt.NDArray[np.generic], kernel: npt.NDArray[np.generic], shapes: Conv2DShapes
 ) -> Float64Array:
     """The sums of `conv2d` without bias, in NHWC."""
-    padded = _split_groups(pad(x, shapes.windows.padding, 0.0), shapes.groups)
-    weights = _split_groups(kernel.astype(np.float64), shapes.groups)
-    y = np.zeros(
-        (shapes.batch, *shapes.windows.output_size, shapes.groups, shapes.filters // shapes.groups)
-    )
+    padded = pad(x, shapes.windows.padding, 0.0)
+    y = np.zeros((shapes.batch, *shapes.windows.output_size, shapes.filters))
     for i, j, cells in taps(shapes.windows):
-        y += np.einsum("nhwgc,cgf->nhwgf", padded[cells], weights[i, j], optimize=True)
-    return _join_groups(y)
+        product = _by_group(padded[cells], shapes.groups) @ _by_group(kernel[i, j], shapes.groups)
+        y += _joined(product).reshape(y.shape)
+    return y
 
 
 def _input_gradient(
-    grad: Float64Array, kernel: npt.NDArray[np.generic], shapes: Conv2DShapes
+    dy: Float64Array, kernel: npt.NDArray[np.generic], shapes: Conv2DShapes
 ) -> Float64Array:
-    windows = shapes.windows
-    height, width = (
-        length + sum(sides)
-        for length, sides in zip(windows.input_size, windows.padding, strict=True)
+    padded = pad(
+        np.zeros((shapes.batch, *shapes.windows.input_size, shapes.in_channels)),
+        shapes.windows.padding,
+        0.0,
     )
-    padded = np.zeros(
-        (shapes.batch, height, width, shapes.groups, shapes.in_channels // shapes.groups)
-    )
-    dy = _split_groups(grad, shapes.groups)
-    weights = _split_groups(kernel.astype(np.float64), shapes.groups)
-    for i, j, cells in taps(windows):
-        padded[cells] += np.einsum("nhwgf,cgf->nhwgc", dy, weights[i, j], optimize=True)
-    return crop(_join_groups(padded), windows)
+    for i, j, cells in taps(shapes.windows):
+        weights = _by_group(kernel[i, j], shapes.groups)
+        product = _by_group(dy, shapes.groups) @ weights.transpose(0, 2, 1)
+        padded[cells] += _joined(product).reshape(padded[cells].shape)
+    return crop(padded, shapes.windows)
 
 
 def _kernel_gradient(
     x: npt.NDArray[np.generic],
-    grad: Float64Array,
+    dy: Float64Array,
     kernel_shape: tuple[int, ...],
     shapes: Conv2DShapes,
 ) -> Float64Array:
-    padded = _split_groups(pad(x, shapes.windows.padding, 0.0), shapes.groups)
-    dy = _split_groups(grad, shapes.groups)
+    padded = pad(x, shapes.windows.padding, 0.0)
     dkernel = np.empty(kernel_shape)
     for i, j, cells in taps(shapes.windows):
-        tap = np.einsum("nhwgc,nhwgf->cgf", padded[cells], dy, optimize=True)
-        dkernel[i, j] = _join_groups(tap)
+        patch = _by_group(padded[cells], shapes.groups)
+        dkernel[i, j] = _joined(patch.transpose(0, 2, 1) @ _by_group(dy, shapes.groups))
     return dkernel
 
 
-def _split_groups(array: npt.NDArray[np.float64], groups: int) -> Float64Array:
-    return array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)
+def _by_group(array: npt.NDArray[np.generic], groups: int) -> Float64Array:
+    """(..., channels) as one matrix per group: (groups, rows, channels / groups)."""
+    channels = array.shape[-1]
+    rows = array.size // channels
+    matrices = array.astype(np.float64).reshape(rows, groups, channels // groups)
+    return matrices.transpose(1, 0, 2)
 
 
-def _join_groups(array: Float64Array) -> Float64Array:
-    return array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])
+def _joined(matrices: Float64Array) -> Float64Array:
+    """The inverse of `_by_group`: (rows, channels)."""
+    groups, rows, channels = matrices.shape
+    return matrices.transpose(1, 0, 2).reshape(rows, groups * channels)

@@ -128,7 +128,9 @@ def softmax_cross_entropy(
     out: tuple[FloatArray | None, FloatArray | None] | None = None,
     num_threads: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Cross-entropy of softmax per sample, and its gradient. With `t` the one-hot label::
+    """Cross-entropy of softmax per sample, and its gradient.
+
+    With `t` the one-hot label::
 
         loss = -sum over classes of t * log_softmax(logits),  where t != 0
         grad = softmax(logits) * sum(t) - t

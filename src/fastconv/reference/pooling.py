@@ -117,7 +117,9 @@ def max_pool2d_gradient(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Gradient of `sum(grad * max_pool2d(x))`: each value goes to the cell that was the maximum::
+    """Gradient of `sum(grad * max_pool2d(x))`: each value goes to the cell that was the maximum.
+
+    In channels_last::
 
         dx[n].ravel()[argmax[n, oh, ow, c]] += grad[n, oh, ow, c]
 
@@ -159,10 +161,10 @@ def average_pool2d(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Mean of each window over its cells inside the image: the padding counts neither in the sum
-    nor in the number of cells, as in Keras.
+    """Mean of each window over its cells inside the image.
 
-    Args, Returns, Raises: as `max_pool2d`.
+    The padding counts neither in the sum nor in the number of cells, as in Keras. Args, Returns,
+    Raises: as `max_pool2d`.
 
     >>> import numpy as np
     >>> image = np.float32([[1, 2, 6]]).reshape(1, 1, 3, 1)
@@ -191,8 +193,9 @@ def average_pool2d_gradient(
     out: FloatArray | None = None,
     num_threads: int | None = None,
 ) -> FloatArray:
-    """Gradient of `sum(grad * average_pool2d(x))`: each value is shared out evenly over the cells
-    of its window that lie inside the image.
+    """Gradient of `sum(grad * average_pool2d(x))`.
+
+    Each value is shared out evenly over the cells of its window that lie inside the image.
 
     Args:
         grad: gradient of the means, float32 or float64.

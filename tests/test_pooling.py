@@ -1,0 +1,250 @@
+"""The native poolings and their gradients, on every instruction-set level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastconv import ops, reference
+from support.arrays import (
+    DATA_FORMATS,
+    DTYPES,
+    Guarded,
+    assert_equal,
+    assert_same_bits,
+    guarded_copy,
+    in_format,
+    integers,
+    reals,
+)
+from support.bounds import assert_within_bound
+from support.cases import POOLINGS, PoolCase
+from support.exact import pooling_data
+from support.strategies import poolings
+
+AVERAGES = tuple(case for case in POOLINGS if case.has_average)
+LARGE = (
+    PoolCase("large_batch", (70, 26, 26, 32)),
+    PoolCase("large_image", (1, 181, 190, 33), 3, 2, padding="same"),
+)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", POOLINGS, ids=str)
+def test_maxima_codes_and_gradients_are_exact(case: PoolCase, dtype: type) -> None:
+    data = pooling_data(case)
+    for data_format in DATA_FORMATS:
+        x = guarded_copy(in_format(data.x, data_format).astype(dtype))
+        expected = in_format(data.maxima, data_format).astype(dtype)
+        codes = in_format(data.argmax, data_format)
+        out = Guarded(expected.shape, dtype)
+        options: dict[str, Any] = {"data_format": data_format, **case.options}
+        y, argmax = ops.max_pool2d(x.array, return_argmax=True, out=out.array, **options)
+        assert y is out.array
+        assert_equal(y, expected, data_format)
+        assert_equal(argmax, codes, data_format)
+        out.assert_guards_intact()
+        assert_equal(ops.max_pool2d(x.array, **options), expected, f"{data_format}, no argmax")
+        assert_equal(x.array, in_format(data.x, data_format).astype(dtype), "x was modified")
+
+        out = Guarded(x.array.shape, dtype)
+        dx = ops.max_pool2d_gradient(
+            guarded_copy(in_format(data.grad, data_format).astype(dtype)).array,
+            guarded_copy(codes).array,
+            x.array.shape,
+            data_format=data_format,
+            out=out.array,
+        )
+        assert_equal(dx, in_format(data.max_dx, data_format).astype(dtype), data_format)
+        out.assert_guards_intact()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", AVERAGES, ids=str)
+def test_averages_and_gradients_are_within_the_bound(case: PoolCase, dtype: type) -> None:
+    x = reals(0, *case.x)
+    y = reference.average_pool2d(x, **case.average_options)
+    grad = reals(1, *y.shape)
+    dx = reference.average_pool2d_gradient(grad, x.shape, **case.average_options)
+    # A mean is a sum of values times 1/count, which has one rounding, as has the product or
+    # quotient: one more than the sum of products that the bound is for; a window has at most
+    # `terms` cells, and a cell lies in at most as many windows.
+    size = case.pool_size if isinstance(case.pool_size, tuple) else (case.pool_size,) * 2
+    terms = size[0] * size[1] + 1
+    y_magnitude = reference.average_pool2d(abs(x), **case.average_options)
+    dx_magnitude = reference.average_pool2d_gradient(abs(grad), x.shape, **case.average_options)
+    for data_format in DATA_FORMATS:
+        options: dict[str, Any] = {"data_format": data_format, **case.average_options}
+        out = Guarded(in_format(y, data_format).shape, dtype)
+        x_in_format = in_format(x, data_format).astype(dtype)
+        actual = ops.average_pool2d(guarded_copy(x_in_format).array, out=out.array, **options)
+        assert actual is out.array
+        wanted = in_format(y, data_format), in_format(y_magnitude, data_format)
+        assert_within_bound(actual, *wanted, terms)
+        out.assert_guards_intact()
+
+        out = Guarded(x_in_format.shape, dtype)
+        actual = ops.average_pool2d_gradient(
+            guarded_copy(in_format(grad, data_format).astype(dtype)).array,
+            x_in_format.shape,
+            out=out.array,
+            **options,
+        )
+        wanted = in_format(dx, data_format), in_format(dx_magnitude, data_format)
+        assert_within_bound(actual, *wanted, terms)
+        out.assert_guards_intact()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_averages_of_whole_numbers_over_powers_of_two_are_exact(dtype: type) -> None:
+    for size in (1, 2, (4, 2)):
+        x = integers(0, 2, 9, 11, 19)
+        expected = reference.average_pool2d(x, size)
+        grad = integers(1, *expected.shape)
+        assert_equal(ops.average_pool2d(x.astype(dtype), size), expected.astype(dtype))
+        assert_equal(
+            ops.average_pool2d_gradient(grad.astype(dtype), x.shape, size),
+            reference.average_pool2d_gradient(grad, x.shape, size).astype(dtype),
+        )
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_bits_do_not_depend_on_the_thread_count(
+    case: PoolCase, dtype: type, data_format: str
+) -> None:
+    x = in_format(reals(0, *case.x), data_format).astype(dtype)
+    layout = {"data_format": data_format}
+
+    def everything(count: int) -> tuple[np.ndarray, ...]:
+        threads: dict[str, Any] = {"num_threads": count, **layout}
+        y, argmax = ops.max_pool2d(x, return_argmax=True, **threads, **case.options)
+        grad = reals(1, *y.shape).astype(dtype)
+        return (
+            y,
+            argmax,
+            ops.max_pool2d_gradient(grad, argmax, x.shape, **threads),
+            ops.average_pool2d(x, **threads, **case.average_options),
+            ops.average_pool2d_gradient(grad, x.shape, **threads, **case.average_options),
+        )
+
+    serial, *others = map(everything, (1, 2, 3, 2))
+    y, argmax = reference.max_pool2d(x, return_argmax=True, **layout, **case.options)
+    assert_equal(serial[0], y)
+    assert_equal(serial[1], argmax)
+    for results in others:
+        for array, wanted in zip(results, serial, strict=True):
+            assert_same_bits(array, wanted)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", POOLINGS, ids=str)
+def test_nan_infinities_and_ties_follow_the_rules(case: PoolCase, dtype: type) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.choice([np.nan, -np.inf, np.inf, 0.0, 1.0], case.x, p=[0.05, 0.75, 0.05, 0.1, 0.05])
+    expected, codes = reference.max_pool2d(x, return_argmax=True, **case.options)
+    y, argmax = ops.max_pool2d(x.astype(dtype), return_argmax=True, **case.options)
+    assert_equal(y, expected.astype(dtype))
+    assert_equal(argmax, codes)
+    assert_equal(ops.max_pool2d(x.astype(dtype), **case.options), expected.astype(dtype))
+    if case.has_average:
+        mean = ops.average_pool2d(x.astype(dtype), **case.average_options)
+        wanted = reference.average_pool2d(x, **case.average_options)
+        assert_equal(np.isnan(mean), np.isnan(wanted))
+        assert_equal(mean == np.inf, wanted == np.inf)
+        assert_equal(mean == -np.inf, wanted == -np.inf)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_windows_of_minus_infinity_have_valid_codes(dtype: type) -> None:
+    for case in POOLINGS:
+        x = np.full(case.x, -np.inf, dtype)
+        y, argmax = ops.max_pool2d(x, return_argmax=True, **case.options)
+        assert (y == -np.inf).all()
+        cells = int(np.prod(case.x[1:]))
+        assert argmax.min(initial=0) >= 0
+        assert argmax.max(initial=0) < cells
+        dx = ops.max_pool2d_gradient(np.ones_like(y), argmax, case.x)
+        assert dx.sum() == y.size
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_identical_channels_give_identical_outputs(dtype: type) -> None:
+    plane = reals(0, 2, 7, 8, 1).astype(dtype)
+    plane[0, 3, 3] = np.nan
+    for channels in range(1, 68):
+        x = np.repeat(plane, channels, axis=3)
+        y, argmax = ops.max_pool2d(x, 3, strides=2, padding=1, return_argmax=True)
+        results = [
+            y,
+            argmax - np.arange(channels),
+            ops.max_pool2d_gradient(np.ones_like(y), argmax, x.shape),
+            ops.average_pool2d(x, 3, strides=2, padding=1),
+            ops.average_pool2d_gradient(np.ones_like(y), x.shape, 3, strides=2, padding=1),
+        ]
+        for result in results:
+            first = np.repeat(result[..., :1], channels, axis=3)
+            assert_same_bits(result, first, f"{channels} channels")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_image_of_a_batch_equals_the_image_alone(dtype: type, num_threads: int) -> None:
+    x = reals(0, 5, 26, 26, 32).astype(dtype)
+    y, argmax = ops.max_pool2d(x, return_argmax=True, num_threads=num_threads)
+    mean = ops.average_pool2d(x, 3, num_threads=num_threads)
+    for image in range(5):
+        one = slice(image, image + 1)
+        y_alone, argmax_alone = ops.max_pool2d(x[one].copy(), return_argmax=True)
+        assert_same_bits(y[one], y_alone)
+        assert_same_bits(argmax[one], argmax_alone)
+        assert_same_bits(mean[one], ops.average_pool2d(x[one].copy(), 3))
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_adds_up_what_falls_on_one_cell(dtype: type) -> None:
+    grad = integers(0, 2, 5, 6, 19)
+    codes = np.random.default_rng(1).integers(0, 7 * 8 * 19, grad.shape)
+    codes[0] = 7 * 8 * 19 - 1
+    expected = reference.max_pool2d_gradient(grad, codes, (2, 7, 8, 19))
+    dx = ops.max_pool2d_gradient(grad.astype(dtype), codes, (2, 7, 8, 19))
+    assert_equal(dx, expected.astype(dtype))
+
+
+@pytest.mark.usefixtures("isa")
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    case=poolings(),
+    data_format=st.sampled_from(DATA_FORMATS),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 3),
+)
+def test_any_shape(case: PoolCase, data_format: str, dtype: type, seed: int) -> None:
+    x = integers(seed, *case.x)
+    options: dict[str, Any] = {"data_format": data_format}
+    expected, codes = reference.max_pool2d(x, return_argmax=True, **case.options)
+    x_in_format = in_format(x, data_format).astype(dtype)
+    y, argmax = ops.max_pool2d(x_in_format, return_argmax=True, **options, **case.options)
+    assert_equal(y, in_format(expected, data_format).astype(dtype))
+    assert_equal(argmax, in_format(codes, data_format))
+    grad = integers(seed + 1, *expected.shape)
+    dx = ops.max_pool2d_gradient(
+        in_format(grad, data_format).astype(dtype), argmax, x_in_format.shape, **options
+    )
+    wanted = reference.max_pool2d_gradient(grad, codes, x.shape)
+    assert_equal(dx, in_format(wanted, data_format).astype(dtype))
