@@ -60,6 +60,10 @@ def _linear(x: FloatArray, out: FloatArray | None) -> FloatArray:
     return out
 
 
+def _linear_gradient(grad: FloatArray, _y: FloatArray) -> FloatArray:
+    return grad
+
+
 def _relu(x: FloatArray, out: FloatArray | None) -> FloatArray:
     return ops.relu(x, out=out)
 
@@ -104,7 +108,7 @@ def _softmax_gradient(grad: FloatArray, y: FloatArray) -> FloatArray:
     return grad
 
 
-linear = ActivationFunction("linear", _linear, lambda grad, y: grad)
+linear = ActivationFunction("linear", _linear, _linear_gradient)
 relu = ActivationFunction("relu", _relu, _relu_gradient)
 sigmoid = ActivationFunction("sigmoid", _sigmoid, _sigmoid_gradient)
 tanh = ActivationFunction("tanh", _tanh, _tanh_gradient)

@@ -1,5 +1,8 @@
 """Callbacks: code that runs at set points of training, evaluation and prediction."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,8 @@
 """Starting values of weights: Keras 3's names, defaults and formulas."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import math

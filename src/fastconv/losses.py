@@ -5,6 +5,9 @@ training step divides by their number. `prepare` checks and casts the targets of
 once, so that nothing is checked twice in a step.
 """
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -4,6 +4,9 @@ All parameters of a model are one array and so are their gradients: a step is a 
 over them, in place, with scratch that is allocated once.
 """
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import math
@@ -156,7 +159,9 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam, in the form of Keras: with t the number of the step, from 1,
+    """Adam, in the form of Keras.
+
+    With t the number of the step, from 1:
 
     - `m += (1 - beta_1) * (g - m)`, `v += (1 - beta_2) * (g**2 - v)`;
     - `alpha = lr * sqrt(1 - beta_2**t) / (1 - beta_1**t)`;

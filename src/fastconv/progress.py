@@ -1,5 +1,8 @@
 """What `fit`, `evaluate` and `predict` show: a bar in a terminal, else one line an epoch."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 import sys

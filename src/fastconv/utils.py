@@ -28,7 +28,7 @@ def set_random_seed(seed: int) -> None:
     if not 0 <= seed < 2**32:
         raise value_error("set_random_seed", "seed", "is out of range", "0 <= seed < 2**32", seed)
     python_random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the legacy generator is what Keras seeds
     random.seed(seed)
 
 

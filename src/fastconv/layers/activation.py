@@ -1,5 +1,8 @@
 """Activations as layers of their own."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
@@ -49,7 +52,7 @@ class Activation(Layer):
 
 
 class ReLU(Layer):
-    """`max(x, 0)`, or in general
+    """The rectifier `max(x, 0)`, or a general form of it.
 
     - `max_value` where `x >= max_value`,
     - `x` where `threshold <= x < max_value`,

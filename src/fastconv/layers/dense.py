@@ -1,5 +1,8 @@
 """Fully connected layers."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack

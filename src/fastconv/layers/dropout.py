@@ -1,5 +1,8 @@
 """Dropout."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import operator

@@ -1,5 +1,8 @@
 """The input of a model."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,8 @@
 """Layers that only change the shape."""
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: ARG002, D102
+
 from __future__ import annotations
 
 import math

@@ -8,6 +8,9 @@
 Only where nothing else reads the result in between.
 """
 
+# Overrides have the arguments and the docstrings of what they override.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import copy
