@@ -1,0 +1,99 @@
+"""Convolution and its gradients, with and without pooling, beside the NumPy reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastconv import ops, reference
+from workloads import BATCHES, CONVS, Conv
+
+convs = pytest.mark.parametrize("conv", CONVS, ids=lambda conv: conv.name)
+batches = pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"b{batch}")
+
+
+def arrays(conv: Conv, batch: int, rng: np.random.Generator):
+    """x, kernel, bias and an output gradient."""
+    k = conv.kernel_size
+
+    def normal(*shape: int):
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    x = normal(batch, conv.height, conv.width, conv.in_channels)
+    kernel = normal(k, k, conv.in_channels, conv.out_channels)
+    grad = normal(batch, conv.out_height, conv.out_width, conv.out_channels)
+    return x, kernel, normal(conv.out_channels), grad
+
+
+@convs
+@batches
+def test_forward(measure, rng, conv, batch, num_threads):
+    x, kernel, bias, _ = arrays(conv, batch, rng)
+    measure(
+        lambda: ops.conv2d(x, kernel, bias, activation="relu", num_threads=num_threads),
+        flops=conv.flops(batch),
+        num_threads=num_threads,
+        expected=reference.conv2d(x, kernel, bias, activation="relu"),
+    )
+
+
+@convs
+@batches
+@pytest.mark.parametrize("wrt", ["x", "kernel"])
+def test_gradient(measure, rng, conv, batch, num_threads, wrt):
+    x, kernel, _, grad = arrays(conv, batch, rng)
+    expected = reference.conv2d_gradients(x, kernel, grad, wrt=(wrt,))
+    measure(
+        lambda: getattr(
+            ops.conv2d_gradients(x, kernel, grad, wrt=(wrt,), num_threads=num_threads), wrt
+        ),
+        flops=conv.flops(batch),
+        num_threads=num_threads,
+        expected=getattr(expected, wrt),
+    )
+
+
+@convs
+@batches
+def test_fused_pool_forward(measure, rng, conv, batch, num_threads):
+    x, kernel, bias, _ = arrays(conv, batch, rng)
+    expected, _ = reference.conv2d_max_pool2d(x, kernel, bias, return_argmax=True)
+    measure(
+        lambda: ops.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, num_threads=num_threads)[
+            0
+        ],
+        flops=conv.flops(batch),
+        num_threads=num_threads,
+        expected=expected,
+    )
+
+
+@convs
+@batches
+@pytest.mark.parametrize("wrt", ["x", "kernel"])
+def test_fused_pool_gradient(measure, rng, conv, batch, num_threads, wrt):
+    x, kernel, bias, _ = arrays(conv, batch, rng)
+    y, argmax = reference.conv2d_max_pool2d(x, kernel, bias, return_argmax=True)
+    grad = rng.standard_normal(y.shape, dtype=np.float32)
+    expected = reference.conv2d_max_pool2d_gradients(x, kernel, grad, argmax, y, wrt=(wrt,))
+    measure(
+        lambda: getattr(
+            ops.conv2d_max_pool2d_gradients(
+                x, kernel, grad, argmax, y, wrt=(wrt,), num_threads=num_threads
+            ),
+            wrt,
+        ),
+        flops=conv.flops(batch),
+        num_threads=num_threads,
+        expected=getattr(expected, wrt),
+    )
+
+
+@convs
+def test_numpy_reference(measure, rng, conv):
+    x, kernel, bias, _ = arrays(conv, 128, rng)
+    measure(
+        lambda: reference.conv2d(x, kernel, bias, activation="relu"),
+        flops=conv.flops(128),
+        peak=False,
+    )
