@@ -83,7 +83,8 @@ def test_no_objects_is_a_fault() -> None:
 
 def test_every_weak_type_is_found() -> None:
     spec = importlib.util.spec_from_file_location("check_symbols", TOOL)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for kind in "WwVvu":

@@ -21,17 +21,11 @@ from hypothesis import strategies as st
 from fastconv import datasets
 from fastconv.datasets import _idx, _store, cifar10, fashion_mnist, mnist
 from fastconv.datasets._catalogue import CIFAR10, FASHION_MNIST, MNIST, DataFile, Dataset
+from idx_files import idx
 
 FULL_DATA = os.environ.get("FASTCONV_DATA_DIR", "")
 # Nothing listens on the discard port of the loopback interface: refused at once.
 CLOSED_MIRROR = "http://127.0.0.1:9/"
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An IDX file of unsigned bytes."""
-    return (
-        bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + bytes(array)
-    )
 
 
 def small_split(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +82,7 @@ def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
         def __init__(self, *args: object) -> None:
             super().__init__(*args, directory=str(folder))
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             asked.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -196,8 +190,11 @@ def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("module", "name", "dataset"),
-    [(mnist, "MNIST", MNIST), (fashion_mnist, "FASHION_MNIST", FASHION_MNIST)]
-    + [(cifar10, "CIFAR10", CIFAR10)],
+    [
+        (mnist, "MNIST", MNIST),
+        (fashion_mnist, "FASHION_MNIST", FASHION_MNIST),
+        (cifar10, "CIFAR10", CIFAR10),
+    ],
     ids=["mnist", "fashion-mnist", "cifar10"],
 )
 def test_offline_error_names_file_url_hash_and_folder(
@@ -252,7 +249,7 @@ def test_wrong_download_leaves_nothing_behind(content, site, cache) -> None:
 
 
 def test_failed_write_leaves_nothing_behind(site, cache, monkeypatch) -> None:
-    def full_disk(descriptor: int) -> None:
+    def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)

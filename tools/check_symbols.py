@@ -15,13 +15,15 @@ from pathlib import Path
 
 # Types of `nm`: weak (W, w), weak object (V, v), unique global (u).
 WEAK_TYPES = frozenset("WwVvu")
-ALLOWED = frozenset(
-    # Calls that compilers make by themselves, the table for position-independent code, and the
-    # stack protector that distributions switch on.
-    "memcpy memmove memset memcmp _GLOBAL_OFFSET_TABLE_ __stack_chk_fail __stack_chk_guard".split()
-    # The mathematical library: float64 and float32.
-    + [name + suffix for name in ("exp", "expm1", "log", "log1p", "sqrt") for suffix in ("", "f")]
-)
+# What compilers call by themselves, the table for position-independent code, and the stack
+# protector that distributions switch on.
+IMPLICIT = {"memcpy", "memmove", "memset", "memcmp", "_GLOBAL_OFFSET_TABLE_"}
+IMPLICIT |= {"__stack_chk_fail", "__stack_chk_guard"}
+# The mathematical library, float64 and float32.
+MATHEMATICS = {
+    name + suffix for name in ("exp", "expm1", "log", "log1p", "sqrt") for suffix in ("", "f")
+}
+ALLOWED = IMPLICIT | MATHEMATICS
 
 
 def read_symbols(path: Path) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ def main() -> None:
     try:
         from fastconv.cli import app
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
         sys.exit(
-            f"fastconv: the command line needs {error.name}, which is not installed. Install it "
+            f"fastconv: the command line needs {missing}, which is not installed. Install it "
             'with: pip install "fastconv[cli]"'
         )
     app()

@@ -92,8 +92,8 @@ def train(
         raise typer.BadParameter(f"{model!r} is not one of {names}.", param_hint="--model")
     if threads is not None:
         config.set_num_threads(threads)
-    (x_train, y_train), (x_test, y_test) = load(data)
-    x_train, x_test = as_inputs(x_train), as_inputs(x_test)
+    (train_images, y_train), (test_images, y_test) = load(data)
+    x_train, x_test = as_inputs(train_images), as_inputs(test_images)
     classes = 1 + int(max(y_train.max(), y_test.max()))
     utils.set_random_seed(seed)
     network = networks.NETWORKS[model]
