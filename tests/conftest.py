@@ -36,9 +36,9 @@ def num_threads(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def strict() -> Iterator[None]:
     """Only algorithms for which the elementwise error bound holds."""
-    import fastconv
+    from fastconv import config
 
-    before = fastconv.get_precision()
-    fastconv.set_precision("strict")
+    before = config.get_precision()
+    config.set_precision("strict")
     yield
-    fastconv.set_precision(before)
+    config.set_precision(before)

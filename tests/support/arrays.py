@@ -68,9 +68,9 @@ def in_format(nhwc: Array, data_format: str) -> Array:
 
 
 def poisoned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """An array of NaN (of -1 for integers): an element that is not written shows."""
+    """An array of NaN (of the largest integer): an element that is not written shows."""
     kind = np.dtype(dtype).kind
-    return np.full(shape, np.nan if kind == "f" else -1, dtype)
+    return np.full(shape, np.nan if kind == "f" else np.iinfo(dtype).max, dtype)
 
 
 class Guarded:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
-from support.arrays import Array, integers
+from fastconv import ops
+from support.arrays import Array, assert_equal, integers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,31 @@ def out_like(result: Any, convert: Callable[[Array], Any]) -> Any:
         return convert(result)
     converted = [convert(array) for array in result]
     return type(result)(*converted) if hasattr(result, "_fields") else tuple(converted)
+
+
+def with_arrays(calls: list[Call], *kinds: str) -> list[Any]:
+    """(call, argument) for every array of every call whose dtype is of one of the kinds."""
+    return [
+        pytest.param(call, name, id=f"{call}-{name}")
+        for call in calls
+        for name, array in call.arrays.items()
+        if array.dtype.kind in kinds
+    ]
+
+
+def refused(exception: type[Exception], call: Call, *words: str, **changes: Any) -> str:
+    """The message of a refusal, which must name the operation, both sides, and `words`."""
+    inputs = {name: array.copy() for name, array in call.arrays.items()}
+    with pytest.raises(exception) as caught:
+        call.run(ops, **changes)
+    assert caught.type is exception
+    message = str(caught.value)
+    assert message.startswith(f"{call.operation}: ")
+    for word in (", expected ", ", received ", *words):
+        assert word in message, message
+    for name, array in inputs.items():
+        assert_equal(call.arrays[name], array, f"{name} was modified")
+    return message
 
 
 def valid_calls(dtype: Any = np.float32) -> list[Call]:

@@ -112,7 +112,7 @@ TRICKY_CONVOLUTIONS = (
     ConvCase("rows_left_over", (2, 10, 10, 4), (3, 3, 4, 6), strides=4),
     ConvCase("dilation_2_3", (2, 9, 12, 4), (3, 3, 4, 6), dilation_rate=(2, 3)),
     ConvCase("dilation_same", (2, 6, 5, 4), (3, 2, 4, 6), dilation_rate=2, padding="same"),
-    ConvCase("dilation_above_image", (2, 3, 3, 4), (3, 3, 4, 6), dilation_rate=4, padding=5),
+    ConvCase("dilation_above_image", (2, 3, 3, 4), (3, 3, 4, 6), dilation_rate=4, padding=7),
     ConvCase(
         "stride_and_dilation",
         (2, 11, 12, 4),

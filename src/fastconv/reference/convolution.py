@@ -1,5 +1,6 @@
 """Convolution, its gradients, and transposed convolution, one matrix product per kernel tap."""
 
+# ruff: noqa: ARG001 - num_threads is there to have the signatures of fastconv.ops.
 from __future__ import annotations
 
 from collections.abc import Iterable

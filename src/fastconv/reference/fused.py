@@ -1,5 +1,6 @@
 """The fused convolution and pooling: the steps of the operations that they equal."""
 
+# ruff: noqa: ARG001 - num_threads is there to have the signatures of fastconv.ops.
 from __future__ import annotations
 
 from collections.abc import Iterable

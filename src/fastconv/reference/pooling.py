@@ -1,5 +1,6 @@
 """Maximum and average pooling and their gradients, one pass per tap of the window."""
 
+# ruff: noqa: ARG001 - num_threads is there to have the signatures of fastconv.ops.
 from __future__ import annotations
 
 from collections.abc import Sequence

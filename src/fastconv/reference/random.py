@@ -1,5 +1,6 @@
 """Dropout from a counter-based generator: the mask depends on seed, offset and index alone."""
 
+# ruff: noqa: ARG001 - num_threads is there to have the signatures of fastconv.ops.
 from __future__ import annotations
 
 import numpy as np

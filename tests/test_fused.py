@@ -1,0 +1,337 @@
+"""The native fused convolution, activation and pooling, on every instruction-set level."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastconv import ops, reference
+from fastconv.ops import Conv2DGradients
+from support.arrays import (
+    DATA_FORMATS,
+    DTYPES,
+    Guarded,
+    assert_equal,
+    assert_same_bits,
+    guarded_copy,
+    in_format,
+    integers,
+    reals,
+)
+from support.bounds import assert_within_bound, gamma
+from support.cases import CONVOLUTIONS, ConvCase
+from support.exact import fused_data
+from support.strategies import convolutions
+
+NAMES = Conv2DGradients._fields
+ACTIVATIONS = ("relu", None)
+PLAIN: tuple[tuple[str, Any], ...] = (("pool_size", 2), ("pool_strides", None))
+
+
+def conv_size(case: ConvCase) -> tuple[int, int]:
+    """Height and width of the convolution's result."""
+    shape = reference.conv2d(
+        np.zeros((0, *case.x[1:])), np.zeros(case.kernel), **case.options
+    ).shape
+    return shape[1], shape[2]
+
+
+POOLABLE = tuple(case for case in CONVOLUTIONS if min(conv_size(case)) >= 2)
+POOLS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "size_3": (("pool_size", 3), ("pool_strides", None)),
+    "overlapping": (("pool_size", 3), ("pool_strides", 2)),
+    "stride_1": (("pool_size", 2), ("pool_strides", 1)),
+    "gaps": (("pool_size", 2), ("pool_strides", 3)),
+    "rectangular": (("pool_size", (1, 3)), ("pool_strides", (2, 1))),
+    "size_1": (("pool_size", 1), ("pool_strides", None)),
+}
+MIXED = tuple(case for case in POOLABLE[::4] if min(conv_size(case)) >= 3)
+PARALLEL = (
+    ConvCase("batch_of_m1_first", (33, 28, 28, 1), (3, 3, 1, 32)),
+    ConvCase("batch_of_m1_second", (5, 13, 13, 32), (3, 3, 32, 64)),
+    ConvCase("one_large_image", (1, 31, 33, 16), (3, 3, 16, 40), padding="same"),
+    ConvCase("strided_groups", (5, 31, 31, 16), (5, 5, 4, 48), strides=2, padding=2, groups=4),
+)
+
+
+def check(
+    case: ConvCase, dtype: type, activation: str | None, pool: tuple[tuple[str, Any], ...]
+) -> None:
+    """Compare results, codes and gradients in both data formats, tolerance 0."""
+    data = fused_data(case, activation, pool)
+    kernel, bias = data.kernel.astype(dtype), data.bias.astype(dtype)
+    for data_format in DATA_FORMATS:
+        options: dict[str, Any] = {"data_format": data_format, "activation": activation}
+        options |= {**case.options, **dict(pool)}
+        what = f"{data_format}, activation {activation}, pool {dict(pool)}"
+        x = guarded_copy(in_format(data.x, data_format).astype(dtype)).array
+        out = Guarded(in_format(data.y, data_format).shape, dtype)
+        y, argmax = ops.conv2d_max_pool2d(
+            x, kernel, bias, return_argmax=True, out=out.array, **options
+        )
+        assert y is out.array
+        assert_equal(y, in_format(data.y, data_format).astype(dtype), what)
+        assert_equal(argmax, in_format(data.argmax, data_format), what)
+        out.assert_guards_intact()
+        assert_equal(ops.conv2d_max_pool2d(x, kernel, bias, **options), y, f"{what}, no argmax")
+
+        expected = (in_format(data.dx, data_format), data.dkernel, data.dbias)
+        results = [Guarded(array.shape, dtype) for array in expected]
+        gradients = ops.conv2d_max_pool2d_gradients(
+            x,
+            kernel,
+            guarded_copy(in_format(data.grad, data_format).astype(dtype)).array,
+            guarded_copy(argmax).array,
+            guarded_copy(y).array,
+            out=Conv2DGradients(*(guarded.array for guarded in results)),
+            **options,
+        )
+        for name, array, wanted, guarded in zip(NAMES, gradients, expected, results, strict=True):
+            assert array is guarded.array
+            assert_equal(array, wanted.astype(dtype), f"gradient of {name}, {what}")
+            guarded.assert_guards_intact()
+        assert_equal(x, in_format(data.x, data_format).astype(dtype), "x was modified")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", POOLABLE, ids=str)
+def test_integers_are_exact(case: ConvCase, dtype: type) -> None:
+    for activation in ACTIVATIONS:
+        check(case, dtype, activation, PLAIN)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS.keys())
+@pytest.mark.parametrize("case", MIXED, ids=str)
+def test_any_pooling_is_exact(
+    case: ConvCase, pool: tuple[tuple[str, Any], ...], dtype: type
+) -> None:
+    check(case, dtype, "relu", pool)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", PARALLEL, ids=str)
+def test_integers_are_exact_in_parallel(case: ConvCase, dtype: type, num_threads: int) -> None:
+    data = fused_data(case, "relu", PLAIN)
+    x, kernel, bias, grad = (
+        array.astype(dtype) for array in (data.x, data.kernel, data.bias, data.grad)
+    )
+    threads: dict[str, Any] = {"num_threads": num_threads, **case.options}
+    y, argmax = ops.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, **threads)
+    assert_equal(y, data.y.astype(dtype))
+    assert_equal(argmax, data.argmax)
+    gradients = ops.conv2d_max_pool2d_gradients(x, kernel, grad, argmax, y, **threads)
+    for name, array, wanted in zip(
+        NAMES, gradients, (data.dx, data.dkernel, data.dbias), strict=True
+    ):
+        assert_equal(array, wanted.astype(dtype), f"gradient of {name}")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", PARALLEL, ids=str)
+def test_bits_do_not_depend_on_the_thread_count(
+    case: ConvCase, dtype: type, data_format: str
+) -> None:
+    x = in_format(reals(0, *case.x), data_format).astype(dtype)
+    kernel, bias = reals(1, *case.kernel).astype(dtype), reals(2, case.kernel[3]).astype(dtype)
+
+    def everything(count: int) -> tuple[np.ndarray, ...]:
+        options: dict[str, Any] = {"num_threads": count, "data_format": data_format}
+        options |= case.options
+        y, argmax = ops.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, **options)
+        grad = reals(3, *y.shape).astype(dtype)
+        return y, argmax, *ops.conv2d_max_pool2d_gradients(x, kernel, grad, argmax, y, **options)
+
+    serial, *others = map(everything, (1, 2, 3, 2))
+    for results in others:
+        for array, wanted in zip(results, serial, strict=True):
+            assert_same_bits(array, wanted)
+
+
+@cache
+def real_convolution(case: ConvCase, activation: str | None) -> tuple[np.ndarray, ...]:
+    """x, kernel, bias, the result before the pooling, and its magnitude, in float64."""
+    x, kernel, bias = reals(0, *case.x), reals(1, *case.kernel), reals(2, case.kernel[3])
+    middle = reference.conv2d(x, kernel, bias, activation=activation, **case.options)
+    magnitude = reference.conv2d(abs(x), abs(kernel), abs(bias), **case.options)
+    return x, kernel, bias, middle, magnitude
+
+
+@pytest.mark.usefixtures("isa", "strict")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [*MIXED[::3], *PARALLEL[1:3]], ids=str)
+def test_real_values_are_within_the_bound(
+    case: ConvCase, dtype: type, activation: str | None
+) -> None:
+    x, kernel, bias, middle, magnitude = real_convolution(case, activation)
+    narrow = [array.astype(dtype) for array in (x, kernel, bias)]
+    options: dict[str, Any] = {"activation": activation, **case.options}
+    y, argmax = ops.conv2d_max_pool2d(*narrow, return_argmax=True, **options)
+
+    # Whichever cell won, the result is that cell's sum; ReLU brings no two numbers further apart.
+    images = np.arange(len(x))[:, None]
+
+    def chosen(array: np.ndarray) -> np.ndarray:
+        return array.reshape(len(x), -1)[images, argmax.reshape(len(x), -1)].reshape(y.shape)
+
+    assert_within_bound(y, chosen(middle), chosen(magnitude), case.terms)
+    # No other cell of the window is larger by more than the errors of both.
+    slack = 4 * gamma(case.terms + 2, dtype) * reference.max_pool2d(magnitude)
+    assert (reference.max_pool2d(middle) - chosen(middle) <= slack).all()
+
+    grad = reals(3, *y.shape)
+    gradients = ops.conv2d_max_pool2d_gradients(
+        *narrow[:2], grad.astype(dtype), argmax, y, **options
+    )
+    expected = reference.conv2d_max_pool2d_gradients(
+        x, kernel, grad, argmax, y.astype(np.float64), **options
+    )
+    sizes = reference.conv2d_max_pool2d_gradients(
+        abs(x), abs(kernel), abs(grad), argmax, y.astype(np.float64), **options
+    )
+    kernel_height, kernel_width, _, filters = case.kernel
+    outputs = middle[..., 0].size
+    terms = (kernel_height * kernel_width * filters // case.groups, outputs, outputs)
+    for values in zip(gradients, expected, sizes, terms, strict=True):
+        assert_within_bound(*values)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_image_of_a_batch_equals_the_image_alone(dtype: type, num_threads: int) -> None:
+    for case in (
+        ConvCase("m1_first", (5, 28, 28, 1), (3, 3, 1, 32)),
+        ConvCase("m1_second", (5, 13, 13, 32), (3, 3, 32, 64)),
+        ConvCase("tails", (5, 12, 9, 17), (3, 3, 17, 19), padding="same"),
+    ):
+        x, kernel, bias = (
+            array.astype(dtype)
+            for array in (reals(0, *case.x), reals(1, *case.kernel), reals(2, case.kernel[3]))
+        )
+        options: dict[str, Any] = {"return_argmax": True, **case.options}
+        y, argmax = ops.conv2d_max_pool2d(x, kernel, bias, num_threads=num_threads, **options)
+        for image in range(5):
+            one = slice(image, image + 1)
+            y_alone, argmax_alone = ops.conv2d_max_pool2d(x[one].copy(), kernel, bias, **options)
+            assert_same_bits(y[one], y_alone, f"{case}, image {image}")
+            assert_same_bits(argmax[one], argmax_alone, f"{case}, image {image}")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_identical_filters_give_identical_outputs(dtype: type) -> None:
+    x, weights = reals(0, 2, 8, 9, 5).astype(dtype), reals(1, 3, 3, 5, 1).astype(dtype)
+    for filters in range(1, 68):
+        kernel = np.repeat(weights, filters, axis=3)
+        y, argmax = ops.conv2d_max_pool2d(x, kernel, return_argmax=True)
+        assert_same_bits(y, np.repeat(y[..., :1], filters, axis=3), f"{filters} filters")
+        cells = (argmax - np.arange(filters)) // filters
+        assert_same_bits(cells, np.repeat(cells[..., :1], filters, axis=3), f"{filters} filters")
+
+
+@pytest.mark.usefixtures("isa", "strict")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nan_wins_its_windows(dtype: type, activation: str | None) -> None:
+    for case in (
+        ConvCase("plain", (3, 10, 9, 5), (3, 3, 5, 19)),
+        ConvCase("one_channel", (3, 10, 9, 1), (3, 3, 1, 32)),
+        ConvCase("padded", (3, 10, 9, 16), (3, 3, 16, 16), padding="same"),
+    ):
+        x, kernel, bias = (
+            integers(0, *case.x),
+            integers(1, *case.kernel),
+            integers(2, case.kernel[3]),
+        )
+        x[1, 4, 5, 0] = np.nan
+        options: dict[str, Any] = {"activation": activation, "return_argmax": True}
+        options |= case.options
+        expected, codes = reference.conv2d_max_pool2d(x, kernel, bias, **options)
+        y, argmax = ops.conv2d_max_pool2d(
+            *(array.astype(dtype) for array in (x, kernel, bias)), **options
+        )
+        assert_equal(y, expected.astype(dtype), str(case))
+        assert_equal(argmax, codes, str(case))
+        grad = integers(3, *y.shape)
+        gradients = ops.conv2d_max_pool2d_gradients(
+            *(array.astype(dtype) for array in (integers(0, *case.x), kernel, grad)),
+            argmax,
+            y,
+            activation=activation,
+            **case.options,
+        )
+        wanted = reference.conv2d_max_pool2d_gradients(
+            integers(0, *case.x),
+            kernel,
+            grad,
+            codes,
+            expected,
+            activation=activation,
+            **case.options,
+        )
+        for array, value in zip(gradients, wanted, strict=True):
+            assert_equal(array, value.astype(dtype), str(case))
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("wrt", [("x",), ("kernel",), ("bias",), ("bias", "x"), ()])
+def test_each_gradient_is_the_same_alone(wrt: tuple[str, ...]) -> None:
+    case = PARALLEL[1]
+    x, kernel = reals(0, *case.x).astype(np.float32), reals(1, *case.kernel).astype(np.float32)
+    y, argmax = ops.conv2d_max_pool2d(x, kernel, return_argmax=True)
+    arguments = (x, kernel, reals(2, *y.shape).astype(np.float32), argmax, y)
+    everything = ops.conv2d_max_pool2d_gradients(*arguments)
+    some = ops.conv2d_max_pool2d_gradients(*arguments, wrt=wrt)
+    for name, array, wanted in zip(NAMES, some, everything, strict=True):
+        if name in wrt:
+            assert_same_bits(array, wanted, name)
+        else:
+            assert array is None
+
+
+@pytest.mark.usefixtures("isa")
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    case=convolutions(),
+    pool_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pool_strides=st.one_of(st.none(), st.tuples(st.integers(1, 3), st.integers(1, 3))),
+    dtype=st.sampled_from(DTYPES),
+    activation=st.sampled_from(ACTIVATIONS),
+)
+def test_any_shape(
+    case: ConvCase,
+    pool_size: tuple[int, int],
+    pool_strides: tuple[int, int] | None,
+    dtype: type,
+    activation: str | None,
+) -> None:
+    height, width = conv_size(case)
+    size = min(pool_size[0], height), min(pool_size[1], width)
+    x, kernel, bias = integers(0, *case.x), integers(1, *case.kernel), integers(2, case.kernel[3])
+    options: dict[str, Any] = {"pool_size": size, "pool_strides": pool_strides}
+    options |= {"activation": activation, **case.options}
+    expected, codes = reference.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, **options)
+    narrow = [array.astype(dtype) for array in (x, kernel, bias)]
+    y, argmax = ops.conv2d_max_pool2d(*narrow, return_argmax=True, **options)
+    assert_equal(y, expected.astype(dtype))
+    assert_equal(argmax, codes)
+    grad = integers(3, *y.shape)
+    wanted = reference.conv2d_max_pool2d_gradients(x, kernel, grad, codes, expected, **options)
+    gradients = ops.conv2d_max_pool2d_gradients(
+        *narrow[:2], grad.astype(dtype), argmax, y, **options
+    )
+    for array, value in zip(gradients, wanted, strict=True):
+        assert_equal(array, value.astype(dtype))
