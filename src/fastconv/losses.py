@@ -51,7 +51,14 @@ class Loss:
         self.reduction = reduction
 
     def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Any:
-        """The loss of a batch: a float, or with reduction "none" an array, one value a sample."""
+        """The loss of a batch, computed in float32.
+
+        Returns:
+            A float, or with reduction "none" an array with one value a sample.
+
+        Raises:
+            ValueError, TypeError: targets that do not fit the predictions.
+        """
         predictions = _predictions(self.name, y_pred)
         targets = self.prepare(y_true, predictions.shape)
         if len(targets) != len(predictions):
@@ -279,7 +286,7 @@ def _predictions(name: str, y_pred: npt.ArrayLike) -> FloatArray:
     array = as_numbers(name, "y_pred", y_pred)
     if array.ndim == 0:
         raise value_error(name, "y_pred", "must have axes", "(N, ...)", array.shape)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    return np.ascontiguousarray(array, np.float32)
 
 
 _NAMES: dict[str, type[Loss]] = {

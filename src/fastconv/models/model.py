@@ -218,7 +218,7 @@ class Model(Network):
         return _returned(self._evaluate(batches, run), return_dict)
 
     def _evaluate(self, batches: ArrayBatches, run: CallbackList) -> dict[str, float]:
-        objective, plan = self._compiled_objective("evaluate"), self._get_plan()
+        objective = self._compiled_objective("evaluate")
         before_batch = run.hooks("on_test_batch_begin")
         after_batch = run.hooks("on_test_batch_end")
         objective.reset()
@@ -226,7 +226,7 @@ class Model(Network):
         for index, (x, targets) in enumerate(batches.batches()):
             for hook in before_batch:
                 hook(index)
-            objective.assess(plan.forward(x), targets)
+            self._test_step(objective, x, targets)
             if after_batch:
                 logs = objective.results()
                 for hook in after_batch:
@@ -293,7 +293,7 @@ class Model(Network):
         objective = self._compiled_objective("test_on_batch")
         ((inputs, targets),) = self._batches("test_on_batch", x, y, len(np.asarray(x))).batches()
         objective.reset()
-        objective.assess(self._get_plan().forward(inputs), targets)
+        self._test_step(objective, inputs, targets)
         return _returned(objective.results(), return_dict)
 
     def predict_on_batch(self, x: npt.ArrayLike) -> FloatArray:
@@ -305,9 +305,15 @@ class Model(Network):
         assert plan is not None
         assert parameters is not None
         assert self.optimizer is not None
-        result, tape = plan.record(x)
-        plan.backward(objective.assess(result, targets), tape)
-        self.optimizer.update(parameters.trainable, parameters.gradients)
+        # A run that diverges shows inf or nan as its loss, and no warnings besides.
+        with np.errstate(all="ignore"):
+            result, tape = plan.record(x)
+            plan.backward(objective.assess(result, targets), tape)
+            self.optimizer.update(parameters.trainable, parameters.gradients)
+
+    def _test_step(self, objective: Objective, x: FloatArray, targets: npt.NDArray[Any]) -> None:
+        with np.errstate(all="ignore"):
+            objective.assess(self._get_plan().forward(x), targets)
 
     def _prepare_training(self) -> None:
         """Have the weights in this model's flat buffer and the optimizer's state beside it."""
