@@ -116,7 +116,7 @@ def test_get() -> None:
     layer(np.zeros((1, 2)))
     assert layer.get_weights()[0].tolist() == [[3, 3], [3, 3]]
     for wrong in ("glorot", 3):
-        with pytest.raises(ValueError, match="initializers.get: identifier is not known"):
+        with pytest.raises(ValueError, match=r"initializers\.get: identifier is not known"):
             initializers.get(wrong)  # type: ignore[arg-type]
 
 

@@ -99,8 +99,8 @@ def test_types(make: Callable[[], Any], message: str) -> None:
         (
             lambda: layers.Conv2D(2, 3),
             (5, 2, 9, 1),
-            r"Conv2D 'conv2d': the height and width of x give an output size below 1, expected at least "
-            r"\(3, 3\) cells after padding .*, received \(2, 9\)",
+            r"Conv2D 'conv2d': the height and width of x give an output size below 1, expected at "
+            r"least \(3, 3\) cells after padding .*, received \(2, 9\)",
         ),
         (
             lambda: layers.Conv2D(2, 3, groups=2),

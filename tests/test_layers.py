@@ -266,7 +266,7 @@ def test_trainable() -> None:
 
 def test_a_layer_of_ones_own() -> None:
     class Scale(Layer):
-        def build(self, input_shape: tuple[int | None, ...]) -> None:
+        def build(self, input_shape: tuple[int | None, ...]) -> None:  # noqa: ARG002
             self.factor = self.add_weight((), "ones", name="factor")
             self.count = self.add_weight((1,), "zeros", name="count", trainable=False)
 
@@ -275,7 +275,7 @@ def test_a_layer_of_ones_own() -> None:
         ) -> tuple[int | None, ...]:
             return input_shape
 
-        def forward(self, x: Any, *, training: bool) -> tuple[Any, Any]:
+        def forward(self, x: Any, *, training: bool) -> tuple[Any, Any]:  # noqa: ARG002
             return x * self.factor.value, x
 
         def backward(self, grad: Any, saved: Any, *, need_input_gradient: bool) -> Any:

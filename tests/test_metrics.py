@@ -87,9 +87,9 @@ def test_get() -> None:
     assert metrics.get(mine, *shapes) is mine
     assert isinstance(metrics.get(CategoricalAccuracy, *shapes), CategoricalAccuracy)
     assert isinstance(metrics.get(metrics.accuracy, *shapes), MeanMetricWrapper)
-    with pytest.raises(ValueError, match="metrics.get: identifier is not known"):
+    with pytest.raises(ValueError, match=r"metrics\.get: identifier is not known"):
         metrics.get("accuracies", *shapes)
-    with pytest.raises(TypeError, match="metrics.get: identifier must be a metric"):
+    with pytest.raises(TypeError, match=r"metrics\.get: identifier must be a metric"):
         metrics.get(3, *shapes)  # type: ignore[arg-type]
 
 

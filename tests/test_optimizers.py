@@ -168,7 +168,7 @@ def test_values_out_of_range(make: Callable[[], Any], message: str) -> None:
 def test_types() -> None:
     with pytest.raises(TypeError, match="Adam: learning_rate must be a number"):
         Adam("fast")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="optimizers.get: identifier must be an optimizer"):
+    with pytest.raises(TypeError, match=r"optimizers\.get: identifier must be an optimizer"):
         optimizers.get(0.1)  # type: ignore[arg-type]
 
 
