@@ -14,14 +14,26 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def as_array(operation: str, argument: str, value: object) -> npt.NDArray[np.generic]:
-    """`value` as an ndarray, sharing its memory where the array protocols allow it."""
+    """`value` as an ndarray, sharing its memory where the array protocols allow it.
+
+    Raises:
+        TypeError: not an array, a masked array, or memory of another device.
+    """
+    if type(value) is np.ndarray:
+        return value
     if isinstance(value, np.ma.MaskedArray):
         rule = "must not be a masked array"
         raise type_error(operation, argument, rule, "an array, such as value.filled(0)", "a mask")
     protocols = ("__array__", "__array_interface__", "__array_struct__")
-    if hasattr(value, "__dlpack__") and not any(hasattr(value, name) for name in protocols):
-        return np.from_dlpack(value)
-    return np.asarray(value)
+    has_protocol = any(hasattr(value, name) for name in protocols)
+    if not (has_protocol or hasattr(value, "__dlpack__")):
+        expected = "numpy.asarray(value, dtype=numpy.float32) or the like"
+        raise type_error(operation, argument, "must be an array", expected, type(value).__name__)
+    try:
+        return np.asarray(value) if has_protocol else np.from_dlpack(value)  # type: ignore[arg-type]
+    except (BufferError, RuntimeError) as error:
+        rule, expected = "cannot be read as an array", "memory of the CPU"
+        raise type_error(operation, argument, rule, expected, error) from error
 
 
 def float_array(

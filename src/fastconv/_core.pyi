@@ -1,9 +1,8 @@
-"""The native core. Arrays are checked and never converted; `fastconv.ops` is the public side.
-
-Float arrays of one call share one dtype, float32 or float64; all arrays are native, aligned and
-C-contiguous. Images are (N, H, W, C), kernels (kh, kw, C / groups, filters). The last arrays of a
-signature are filled. `num_threads` <= 0 means the default.
-"""
+# The native core. Arrays are checked and never converted; `fastconv.ops` is the public side.
+#
+# Float arrays of one call share one dtype, float32 or float64; all arrays are native, aligned and
+# C-contiguous. Images are (N, H, W, C), kernels (kh, kw, C / groups, filters). The last arrays of a
+# signature are filled. `num_threads` <= 0 means the default.
 
 from typing import Any, TypeAlias
 

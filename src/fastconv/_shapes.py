@@ -139,47 +139,12 @@ def conv_windows(
     """The windows of a convolution. A size below 1 is a ValueError."""
     step = normalize_pair(operation, "strides", strides)
     dilation = normalize_pair(operation, "dilation_rate", dilation_rate)
-    sides = _resolve_padding(operation, padding, input_size, kernel_size, step, dilation)
-    output = _output_size(operation, input_size, kernel_size, step, dilation, sides)
+    sides = resolve_padding(operation, padding, input_size, kernel_size, step, dilation)
+    output = output_size(operation, input_size, kernel_size, step, dilation, sides)
     return Windows(input_size, kernel_size, step, dilation, sides, output)
 
 
-def pool_windows(
-    operation: str,
-    input_size: Pair,
-    pool_size: IntOrPair,
-    *,
-    strides: IntOrPair | None = None,
-    padding: Padding = "valid",
-    dilation_rate: IntOrPair = 1,
-    ceil_mode: bool = False,
-) -> Windows:
-    """The windows of a pooling; each must hold at least one cell of the image.
-
-    `strides=None` means `pool_size`. With `ceil_mode` a last window that the image covers only in
-    part is kept if it starts inside the image or the padding before it; `padding` of the result
-    then covers that window. "same" already counts partial windows.
-    """
-    size = normalize_pair(operation, "pool_size", pool_size)
-    step = size if strides is None else normalize_pair(operation, "strides", strides)
-    dilation = normalize_pair(operation, "dilation_rate", dilation_rate)
-    sides = _resolve_padding(operation, padding, input_size, size, step, dilation)
-    if ceil_mode and not (isinstance(padding, str) and padding == "same"):
-        sides = (
-            _with_partial_window(input_size[0], size[0], step[0], dilation[0], sides[0]),
-            _with_partial_window(input_size[1], size[1], step[1], dilation[1], sides[1]),
-        )
-    output = _output_size(operation, input_size, size, step, dilation, sides)
-    windows = Windows(input_size, size, step, dilation, sides, output)
-    for axis in (0, 1):
-        if _some_window_is_empty(windows, axis):
-            rule = "leaves a window without a cell of the image"
-            expected = f"padding below the extent of pool_size {size}"
-            raise value_error(operation, "padding", rule, expected, padding)
-    return windows
-
-
-def _resolve_padding(
+def resolve_padding(
     operation: str,
     padding: Padding,
     input_size: Pair,
@@ -187,6 +152,7 @@ def _resolve_padding(
     strides: Pair,
     dilation_rate: Pair,
 ) -> PaddingPairs:
+    """`padding` as cells on each side."""
     normal = normalize_padding(operation, padding)
     if normal == "valid":
         return (0, 0), (0, 0)
@@ -199,7 +165,7 @@ def _resolve_padding(
     return normal
 
 
-def _output_size(
+def output_size(
     operation: str,
     input_size: Pair,
     kernel_size: Pair,
@@ -207,6 +173,7 @@ def _output_size(
     dilation_rate: Pair,
     padding: PaddingPairs,
 ) -> Pair:
+    """The number of whole windows. Below 1 it is a ValueError."""
     extents = [window_extent(k, d) for k, d in zip(kernel_size, dilation_rate, strict=True)]
     padded = [length + sum(sides) for length, sides in zip(input_size, padding, strict=True)]
     if min(input_size) < 1 or padded[0] < extents[0] or padded[1] < extents[1]:
@@ -217,30 +184,6 @@ def _output_size(
         output_length(padded[0], extents[0], strides[0]),
         output_length(padded[1], extents[1], strides[1]),
     )
-
-
-def _with_partial_window(length: int, size: int, stride: int, dilation: int, sides: Pair) -> Pair:
-    before, after = sides
-    extent = window_extent(size, dilation)
-    count = output_length(before + length + after, extent, stride, ceil_mode=True)
-    if (count - 1) * stride >= before + length:
-        count -= 1
-    return before, max(after, (count - 1) * stride + extent - before - length)
-
-
-def _some_window_is_empty(windows: Windows, axis: int) -> bool:
-    length = windows.input_size[axis]
-    stride, dilation = windows.strides[axis], windows.dilation_rate[axis]
-    before = windows.padding[axis][0]
-    last_start = (windows.output_size[axis] - 1) * stride - before
-    if before >= window_extent(windows.kernel_size[axis], dilation) or last_start >= length:
-        return True
-    if dilation <= length:
-        return False
-    # Taps further apart than the image is long may step over it: a window that starts at
-    # -m (m > 0) has its first tap at or after cell 0 on cell (-m) mod d.
-    starts = np.arange(-before, min(0, last_start + 1), stride)
-    return bool((starts % dilation >= length).any())
 
 
 def conv_transpose_windows(
@@ -341,6 +284,19 @@ def nhwc_shape(
     if channels < 1:
         raise value_error(operation, argument, "has no channels", "channels >= 1", tuple(shape))
     return batch, height, width, channels
+
+
+def input_shape_argument(
+    operation: str, input_shape: Sequence[int], data_format: str
+) -> tuple[int, int, int, int]:
+    """(batch, height, width, channels) of an `input_shape` given by the caller."""
+    if not isinstance(input_shape, Sequence):
+        expected = "a shape of 4 ints"
+        raise type_error(operation, "input_shape", "must be a tuple", expected, repr(input_shape))
+    sizes = [
+        _checked_int(operation, "input_shape", size, 0, "ints", input_shape) for size in input_shape
+    ]
+    return nhwc_shape(operation, "input_shape", sizes, data_format)
 
 
 def image_shape(

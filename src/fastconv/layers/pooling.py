@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fastconv import ops
-from fastconv._shapes import Windows, normalize_pair, pool_windows
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import Windows, normalize_pair
 from fastconv.layers.arguments import (
     IMAGE_AXES,
     join_image_shape,

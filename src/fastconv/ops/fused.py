@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
-from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape, pool_windows
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape
 from fastconv.ops._codes import checked_codes, codes_array
 from fastconv.ops._geometry import conv_geometry, pool_geometry
 from fastconv.ops._memory import (
@@ -137,7 +138,13 @@ def conv2d_max_pool2d(
         groups=groups,
         data_format=data_format,
     )
-    pooling = pool_windows(operation, shapes.windows.output_size, pool_size, strides=pool_strides)
+    pooling = pool_windows(
+        operation,
+        shapes.windows.output_size,
+        pool_size,
+        strides=pool_strides,
+        strides_argument="pool_strides",
+    )
     inputs = [x, kernel]
     if bias is not None:
         bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
@@ -233,7 +240,13 @@ def conv2d_max_pool2d_gradients(
         data_format=data_format,
     )
     conv_size = shapes.windows.output_size
-    pooling = pool_windows(operation, conv_size, pool_size, strides=pool_strides)
+    pooling = pool_windows(
+        operation,
+        conv_size,
+        pool_size,
+        strides=pool_strides,
+        strides_argument="pool_strides",
+    )
     pooled_shape = image_shape(shapes.batch, pooling.output_size, shapes.filters, data_format)
     check_shape(operation, "grad", grad.shape, pooled_shape)
     check_shape(operation, "y", y.shape, pooled_shape)

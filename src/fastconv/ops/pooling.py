@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
-from fastconv._shapes import image_shape, nhwc_shape, pool_windows
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import image_shape, input_shape_argument, nhwc_shape
 from fastconv.ops._codes import checked_codes, codes_array
 from fastconv.ops._geometry import pool_geometry
 from fastconv.ops._memory import (
@@ -175,7 +176,7 @@ def max_pool2d_gradient(
     """
     operation = "max_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
     grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad.shape, data_format)
     check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
     codes = codes_array(operation, argmax, grad.shape)
@@ -267,7 +268,7 @@ def average_pool2d_gradient(
     """
     operation = "average_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
     windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
     expected = image_shape(batch, windows.output_size, channels, data_format)
     check_shape(operation, "grad", grad.shape, expected)

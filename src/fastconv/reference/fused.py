@@ -10,13 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv._arrays import argmax_array, check_shape, float_array
-from fastconv._shapes import (
-    check_activation,
-    check_wrt,
-    conv2d_shapes,
-    image_shape,
-    pool_windows,
-)
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape
 from fastconv._types import (
     Activation,
     Conv2DGradients,
@@ -114,7 +109,13 @@ def conv2d_max_pool2d(
         groups=groups,
         data_format=data_format,
     )
-    windows = pool_windows(operation, shapes.windows.output_size, pool_size, strides=pool_strides)
+    windows = pool_windows(
+        operation,
+        shapes.windows.output_size,
+        pool_size,
+        strides=pool_strides,
+        strides_argument="pool_strides",
+    )
     b = bias_or_zeros(operation, bias, shapes.filters, x.dtype)
     y = activate(operation, correlate(nhwc(x, data_format), kernel, shapes) + b, activation)
     # Rounded before the comparison, as `conv2d` does: rounding can make cells equal.
@@ -177,7 +178,13 @@ def conv2d_max_pool2d_gradients(
         data_format=data_format,
     )
     height, width = shapes.windows.output_size
-    pooled = pool_windows(operation, (height, width), pool_size, strides=pool_strides)
+    pooled = pool_windows(
+        operation,
+        (height, width),
+        pool_size,
+        strides=pool_strides,
+        strides_argument="pool_strides",
+    )
     shape = image_shape(shapes.batch, pooled.output_size, shapes.filters, data_format)
     check_shape(operation, "grad", grad.shape, shape)
     check_shape(operation, "y", y.shape, shape)

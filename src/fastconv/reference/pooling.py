@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv._arrays import argmax_array, check_shape, float_array
-from fastconv._shapes import Windows, image_shape, nhwc_shape, pool_windows
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import Windows, image_shape, input_shape_argument, nhwc_shape
 from fastconv._types import DataFormat, FloatArray, IntArray, IntOrPair, Padding
 from fastconv.reference._layout import Float64Array, crop, finish, from_nhwc, nhwc, pad, taps
 
@@ -140,7 +141,7 @@ def max_pool2d_gradient(
     """
     operation = "max_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
     grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad.shape, data_format)
     check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
     cells = height * width * channels
@@ -214,7 +215,7 @@ def average_pool2d_gradient(
     """
     operation = "average_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "input_shape", input_shape, data_format)
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
     windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
     expected = image_shape(batch, windows.output_size, channels, data_format)
     check_shape(operation, "grad", grad.shape, expected)
