@@ -227,6 +227,33 @@ def test_more_windows_than_memory(data_format: Any, padding: int) -> None:
         ops.conv2d_transpose(empty, x, strides=2**31 - 1)
 
 
+def test_more_than_two_to_the_31_elements() -> None:
+    height, width = 2**21, 1030
+    try:
+        # Pages that nobody writes to take no memory.
+        x = np.zeros((1, height, width, 1), np.float32)
+    except MemoryError:
+        pytest.skip("this system does not give out that many addresses")
+    assert x.size > 2**31
+    x[0, -2:, -2:, 0] = [[1, 2], [4, 3]]
+    steps = (height - 2, width - 2)
+    y, argmax = ops.max_pool2d(x, 2, strides=steps, return_argmax=True)
+    assert y.ravel().tolist() == [0, 0, 0, 4]
+    assert argmax.ravel().tolist() == [
+        0,
+        width - 2,
+        (height - 2) * width,
+        (height - 1) * width + width - 2,
+    ]
+    kernel = np.float32([[1, 10], [100, 1000]]).reshape(2, 2, 1, 1)
+    assert ops.conv2d(x, kernel, strides=steps).ravel().tolist() == [0, 0, 0, 3421]
+    assert ops.average_pool2d(x, 2, strides=steps).ravel().tolist() == [0, 0, 0, 2.5]
+    grad = np.ones((1, 2, 2, 1), np.float32)
+    gradients = ops.conv2d_gradients(x, kernel, grad, strides=steps, wrt=("kernel",))
+    assert gradients.kernel is not None
+    assert gradients.kernel.ravel().tolist() == [1, 2, 4, 3]
+
+
 def test_huge_steps_inside_one_window() -> None:
     huge = 2**31 - 1
     x = np.float32([1, 2, 3, 4]).reshape(1, 2, 2, 1)
