@@ -151,31 +151,6 @@ def test_inputs_that_change_during_a_call() -> None:
     assert outcomes == {"result", "error"}
 
 
-def test_arrays_that_are_dropped_during_a_call() -> None:
-    """A call keeps its arrays alive, whatever happens to their names."""
-    x, kernel = LARGE[0].arrays["x"], LARGE[0].arrays["kernel"]
-    expected = ops.conv2d(x, kernel)
-    holder: dict[str, Any] = {}
-
-    def drop() -> None:
-        while "stop" not in holder:
-            holder.pop("x", None)
-
-    thread = threading.Thread(target=drop)
-    thread.start()
-    try:
-        for _ in range(100):
-            holder["x"] = ops.relu(x) + x
-            taken = holder.pop("x", None)
-            if taken is not None:
-                holder["x"] = taken
-                y = ops.conv2d(holder.pop("x", x), kernel)
-                assert y.shape == expected.shape
-    finally:
-        holder["stop"] = True
-        thread.join()
-
-
 # --- processes ----------------------------------------------------------------------------------
 
 
