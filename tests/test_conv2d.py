@@ -23,7 +23,7 @@ from support.arrays import (
 )
 from support.bounds import assert_within_bound
 from support.cases import CONVOLUTIONS, PARALLEL_CONVOLUTIONS, ConvCase
-from support.exact import convolution_data
+from support.data import convolution_data, real_data
 from support.strategies import convolutions
 
 BOUND_CASES = CONVOLUTIONS[::4] + PARALLEL_CONVOLUTIONS[:1]
@@ -101,22 +101,20 @@ def test_bits_do_not_depend_on_the_thread_count(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", BOUND_CASES, ids=str)
 def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
-    x, kernel, bias = reals(0, *case.x), reals(1, *case.kernel), reals(2, case.kernel[3])
-    y = ops.conv2d(x.astype(dtype), kernel.astype(dtype), bias.astype(dtype), **case.options)
-    expected = reference.conv2d(x, kernel, bias, **case.options)
-    magnitude = reference.conv2d(abs(x), abs(kernel), abs(bias), **case.options)
-    assert_within_bound(y, expected, magnitude, case.terms)
+    data = real_data(case)
+    arguments = (array.astype(dtype) for array in (data.x, data.kernel, data.bias))
+    y = ops.conv2d(*arguments, **case.options)
+    assert_within_bound(y, data.y, data.y_magnitude, case.terms)
 
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("case", BOUND_CASES, ids=str)
 def test_default_precision_is_within_2e_5_in_norm(case: ConvCase) -> None:
     # The promise for "default", which may use Winograd: an error of 2e-5 of the largest magnitude.
-    x, kernel = reals(0, *case.x), reals(1, *case.kernel)
-    y = ops.conv2d(x.astype(np.float32), kernel.astype(np.float32), **case.options)
-    error = abs(y - reference.conv2d(x, kernel, **case.options))
-    magnitude = reference.conv2d(abs(x), abs(kernel), **case.options)
-    assert error.max(initial=0) <= 2e-5 * magnitude.max(initial=0)
+    data = real_data(case)
+    arguments = (array.astype(np.float32) for array in (data.x, data.kernel, data.bias))
+    y = ops.conv2d(*arguments, **case.options)
+    assert abs(y - data.y).max(initial=0) <= 2e-5 * data.y_magnitude.max(initial=0)
 
 
 @pytest.mark.usefixtures("isa")

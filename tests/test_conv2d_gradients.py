@@ -24,7 +24,7 @@ from support.arrays import (
 )
 from support.bounds import assert_within_bound
 from support.cases import CONVOLUTIONS, PARALLEL_CONVOLUTIONS, ConvCase
-from support.exact import convolution_data
+from support.data import convolution_data, real_data
 from support.strategies import convolutions
 
 NAMES = Conv2DGradients._fields
@@ -33,9 +33,8 @@ BOUND_CASES = CONVOLUTIONS[::4] + PARALLEL_CONVOLUTIONS[:1]
 
 def real_arguments(case: ConvCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x, kernel and the gradient of the result, in float64."""
-    x, kernel = reals(0, *case.x), reals(1, *case.kernel)
-    shape = reference.conv2d(x[:1], kernel, **case.options).shape
-    return x, kernel, reals(2, case.x[0], *shape[1:])
+    data = real_data(case)
+    return data.x, data.kernel, data.grad
 
 
 @pytest.mark.usefixtures("isa")
@@ -102,25 +101,25 @@ def test_bits_do_not_depend_on_the_thread_count(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", BOUND_CASES, ids=str)
 def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
-    arguments = real_arguments(case)
-    gradients = ops.conv2d_gradients(*(a.astype(dtype) for a in arguments), **case.options)
-    expected = reference.conv2d_gradients(*arguments, **case.options)
-    magnitude = reference.conv2d_gradients(*map(abs, arguments), **case.options)
+    data = real_data(case)
+    arguments = (array.astype(dtype) for array in (data.x, data.kernel, data.grad))
+    gradients = ops.conv2d_gradients(*arguments, **case.options)
     kernel_height, kernel_width, _, filters = case.kernel
-    outputs = arguments[2][..., 0].size
+    outputs = data.grad[..., 0].size
     terms = (kernel_height * kernel_width * filters // case.groups, outputs, outputs)
-    for values in zip(gradients, expected, magnitude, terms, strict=True):
+    for values in zip(gradients, data.gradients, data.gradient_magnitudes, terms, strict=True):
         assert_within_bound(*values)
 
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("case", BOUND_CASES, ids=str)
 def test_default_precision_is_within_2e_5_in_norm(case: ConvCase) -> None:
-    arguments = real_arguments(case)
-    gradients = ops.conv2d_gradients(*(a.astype(np.float32) for a in arguments), **case.options)
-    expected = reference.conv2d_gradients(*arguments, **case.options)
-    magnitude = reference.conv2d_gradients(*map(abs, arguments), **case.options)
-    for array, wanted, size in zip(gradients, expected, magnitude, strict=True):
+    data = real_data(case)
+    arguments = (array.astype(np.float32) for array in (data.x, data.kernel, data.grad))
+    gradients = ops.conv2d_gradients(*arguments, **case.options)
+    for array, wanted, size in zip(
+        gradients, data.gradients, data.gradient_magnitudes, strict=True
+    ):
         assert abs(array - wanted).max(initial=0) <= 2e-5 * size.max(initial=0)
 
 

@@ -23,7 +23,7 @@ from support.arrays import (
 )
 from support.bounds import assert_within_bound
 from support.cases import POOLINGS, PoolCase
-from support.exact import pooling_data
+from support.data import pooling_data
 from support.strategies import poolings
 
 AVERAGES = tuple(case for case in POOLINGS if case.has_average)

@@ -134,6 +134,9 @@ TRICKY_CONVOLUTIONS = (
     ),
     ConvCase("depthwise_times_3", (2, 6, 5, 5), (3, 2, 1, 15), groups=5),
     ConvCase("depthwise_dilated", (1, 9, 9, 16), (3, 3, 1, 16), groups=16, dilation_rate=2),
+    ConvCase("deep", (1, 6, 5, 350), (3, 3, 350, 70), padding="same"),
+    ConvCase("many_filters", (1, 6, 5, 70), (3, 3, 70, 350), padding="same"),
+    ConvCase("deep_groups", (1, 5, 5, 420), (5, 5, 210, 34), padding=2, groups=2),
     ConvCase("batch_7", (7, 5, 5, 3), (3, 3, 3, 4)),
     ConvCase("empty_batch", (0, 5, 5, 3), (3, 3, 3, 4)),
     ConvCase("empty_batch_grouped", (0, 5, 5, 4), (3, 3, 2, 4), groups=2, padding="same"),
@@ -178,12 +181,12 @@ POOLINGS = (
 )
 
 PARALLEL_CONVOLUTIONS = (
-    ConvCase("batch_of_m1_second", (9, 13, 13, 32), (3, 3, 32, 64)),
+    ConvCase("batch_of_m1_second", (5, 13, 13, 32), (3, 3, 32, 64)),
     ConvCase("batch_of_m1_first", (33, 28, 28, 1), (3, 3, 1, 32)),
-    ConvCase("one_large_image", (1, 47, 45, 16), (3, 3, 16, 40), padding="same"),
-    ConvCase("strided", (5, 31, 31, 16), (5, 5, 16, 48), strides=2, padding=2),
-    ConvCase("grouped", (5, 20, 20, 32), (3, 3, 8, 64), groups=4, padding="same"),
-    ConvCase("depthwise", (9, 40, 40, 33), (3, 3, 1, 33), groups=33, padding="same"),
+    ConvCase("one_large_image", (1, 31, 33, 16), (3, 3, 16, 40), padding="same"),
+    ConvCase("strided", (5, 17, 17, 16), (5, 5, 16, 48), strides=2, padding=2),
+    ConvCase("grouped", (5, 14, 14, 32), (3, 3, 8, 64), groups=4, padding="same"),
+    ConvCase("depthwise", (5, 26, 26, 33), (3, 3, 1, 33), groups=33, padding="same"),
     ConvCase("1x1", (3, 30, 30, 48), (1, 1, 48, 65)),
 )
 """Above the work (about a million multiply-adds) below which a call stays serial."""

@@ -1,4 +1,4 @@
-"""Integer test data with exact expected results of the reference, computed once per case."""
+"""Test data with the results of the reference, computed once per case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastconv import reference
-from support.arrays import Array, assert_exact_in_float32, assert_mostly_nonzero, integers
+from fastconv.reference import Conv2DGradients
+from support.arrays import (
+    Array,
+    assert_exact_in_float32,
+    assert_mostly_nonzero,
+    integers,
+    reals,
+)
 from support.cases import ConvCase, PoolCase
 
 
@@ -42,6 +49,39 @@ def convolution_data(case: ConvCase) -> ConvolutionData:
         if case.x[0]:
             assert_mostly_nonzero(expected)
     return ConvolutionData(x, kernel, bias, y, relu, grad, *gradients)
+
+
+@dataclass(frozen=True)
+class RealData:
+    """Arrays in float64, channels_last, and the magnitudes that the error bounds need."""
+
+    x: Array
+    kernel: Array
+    bias: Array
+    grad: Array
+    y: Array
+    y_magnitude: Array
+    gradients: Conv2DGradients
+    gradient_magnitudes: Conv2DGradients
+
+
+@cache
+def real_data(case: ConvCase) -> RealData:
+    """Inputs, results and gradients of a convolution of real numbers."""
+    x, kernel, bias = reals(0, *case.x), reals(1, *case.kernel), reals(2, case.kernel[3])
+    y = reference.conv2d(x, kernel, bias, **case.options)
+    grad = reals(3, *y.shape)
+    magnitude = reference.conv2d(abs(x), abs(kernel), abs(bias), **case.options)
+    return RealData(
+        x,
+        kernel,
+        bias,
+        grad,
+        y,
+        magnitude,
+        reference.conv2d_gradients(x, kernel, grad, **case.options),
+        reference.conv2d_gradients(abs(x), abs(kernel), abs(grad), **case.options),
+    )
 
 
 @dataclass(frozen=True)
