@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from seed_models import m1
 
 import fastconv as keras
 from fastconv import datasets
+from seed_models import m1
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: pip install torch")
 
