@@ -8,7 +8,9 @@ nox.needs_version = ">=2024.4"
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests"]
 
-# From the `dev` extra; make may not be there.
+# Installed without the package, which most sessions need not build.
+TOOLS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+# One of the tools; make may not be there.
 GENERATOR = ("-G", "Ninja")
 
 
@@ -32,7 +34,7 @@ def isa(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check the style of Python and C++."""
-    session.install(".[dev]")
+    session.install(*TOOLS)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     sources = [str(path) for path in sorted(Path("src/cpp").rglob("*.[ch]pp"))]
@@ -42,14 +44,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of the package."""
-    session.install(".[dev,cli]")
+    session.install(".[cli]", *TOOLS)
     session.run("mypy")
 
 
 @nox.session
 def core(session: nox.Session) -> None:
     """Build with warnings as errors, look for weak symbols in the kernels, test the core alone."""
-    session.install(".[dev]")
+    session.install(*TOOLS)
     session.run("cmake", "--preset", "dev", *GENERATOR)
     session.run("cmake", "--build", "--preset", "dev")
     session.run("cmake", "--build", "--preset", "dev", "--target", "check_symbols")
@@ -87,7 +89,7 @@ def asan(session: nox.Session) -> None:
 @nox.session
 def tidy(session: nox.Session) -> None:
     """Run clang-tidy over the core; needs clang and clang-tidy 14 of the system."""
-    session.install(".[dev]")
+    session.install(*TOOLS)
     session.run("cmake", "--preset", "tidy", *GENERATOR)
     session.run("cmake", "--build", "--preset", "tidy")
 
@@ -95,7 +97,7 @@ def tidy(session: nox.Session) -> None:
 @nox.session
 def aarch64(session: nox.Session) -> None:
     """Cross-compile the core and run its tests under qemu; needs g++-aarch64-linux-gnu and qemu."""
-    session.install(".[dev]")
+    session.install(*TOOLS)
     session.run("cmake", "--preset", "aarch64", *GENERATOR)
     session.run("cmake", "--build", "--preset", "aarch64")
     qemu = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]

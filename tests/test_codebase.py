@@ -293,3 +293,11 @@ def test_readme_examples() -> None:
     )
     assert result.attempted > 5
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+def test_files_that_documents_name_exist(document: Path) -> None:
+    text = document.read_text()
+    paths = re.findall(r"`((?:src|tests|tools|benchmarks|\.ci)/[\w./-]*)`|\]\(([\w./-]+)\)", text)
+    missing = [a or b for a, b in paths if not (ROOT / (a or b)).exists()]
+    assert missing == []
