@@ -237,7 +237,8 @@ def test_class_without_weight_may_be_impossible(dtype: type) -> None:
 
 
 @pytest.mark.usefixtures("isa")
-@pytest.mark.parametrize("rate", [0.0, 0.25, 0.5, 1 / 3, 0.9, 1 - 2**-40, 1.0])
+# The fifth is the first word of seed 0 as a part of 2**32: it decides between >= and >.
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.5, 1 / 3, 0x6627E8D5 / 2**32, 1 - 2**-40, 1.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_equals_the_reference_bit_for_bit(dtype: type, rate: float) -> None:
     for size in (*range(10), 63, 64, 65, 255, 256, 257, 1000):

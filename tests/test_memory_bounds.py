@@ -24,7 +24,8 @@ ctypes.string_at(array.ctypes.data + (array.nbytes if at_end else -1), 1)
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with the helpers on its path."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", *arguments],
         env=environment,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
-from fastconv import reference
+from fastconv import ops, reference
 from fastconv.reference.random import philox4x32_10
 
 LECTURE_IMAGE = """
@@ -29,6 +31,12 @@ LECTURE_RESULT = [
     [6826, 7003, 6740, 6804, 7072, 5875, 5869],
     [6917, 6605, 6838, 6247, 6121, 5410, 6179],
 ]
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+def test_signature_is_that_of_the_native_operation(name: str) -> None:
+    native = inspect.signature(getattr(ops, name))
+    assert inspect.signature(getattr(reference, name)) == native
 
 
 def planes(text: str, height: int, width: int) -> np.ndarray:
