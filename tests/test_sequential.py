@@ -146,11 +146,9 @@ def test_weights_stay_when_they_move_into_the_flat_buffer() -> None:
     model = m1()
     before = model.get_weights()
     model.compile("sgd", "sparse_categorical_crossentropy")
-    model._prepare_training()
+    base = model._trainer().parameters
     for old, new in zip(before, model.get_weights(), strict=True):
         assert_same_bits(new, old)
-    base = model._parameters
-    assert base is not None
     for variable in model.weights:
         assert np.shares_memory(variable.value, base.trainable)
         assert np.shares_memory(variable.gradient, base.gradients)

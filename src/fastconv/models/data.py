@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastconv._errors import value_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,6 +46,37 @@ class ArrayBatches:
             else:
                 chosen = order[start:stop]
                 yield tuple(column.gather(chosen) for column in self._columns)
+
+
+def as_pair(validation_data: Any) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+    """`(x, y)` to validate on, or a ValueError."""
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        rule, expected = "must be a pair", "(x, y)"
+        received = type(validation_data).__name__
+        raise value_error("fit", "validation_data", rule, expected, received)
+    return validation_data[0], validation_data[1]
+
+
+def split_off_validation(
+    x: npt.ArrayLike, y: npt.ArrayLike, share: float
+) -> tuple[npt.ArrayLike, npt.ArrayLike, tuple[npt.ArrayLike, npt.ArrayLike]]:
+    """The first samples to train on, and a pair of the last ones to validate on.
+
+    Raises:
+        ValueError: a share that is no fraction, or leaves one side empty.
+    """
+    if not 0 < share < 1:
+        rule = "is out of range"
+        raise value_error("fit", "validation_split", rule, "0 <= validation_split < 1", share)
+    inputs, targets = np.asarray(x), np.asarray(y)
+    samples = len(inputs)
+    place = int(samples * (1 - share))
+    if not 0 < place < samples:
+        rule, expected = "leaves no samples on one side", "samples to train and to validate on"
+        raise value_error("fit", "validation_split", rule, expected, f"{share} of {samples}")
+    if len(targets) != samples:
+        raise value_error("fit", "y", "must have as many samples as x", samples, len(targets))
+    return inputs[:place], targets[:place], (inputs[place:], targets[place:])
 
 
 class _Column:

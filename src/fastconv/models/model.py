@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastconv import losses, optimizers, random
+from fastconv import losses, optimizers
 from fastconv._errors import value_error
-from fastconv._shapes import normalize_int
+from fastconv._shapes import LARGEST_INT, normalize_int
 from fastconv.callbacks import Callback, CallbackList, History, as_list
-from fastconv.models.data import ArrayBatches
+from fastconv.models.data import ArrayBatches, as_pair, split_off_validation
 from fastconv.models.network import Network
 from fastconv.models.objective import MetricLike, Objective
 from fastconv.models.parameters import FlatParameters
+from fastconv.models.training import Evaluator, Trainer
 from fastconv.progress import ProgressDisplay, check_verbose
 
 if TYPE_CHECKING:
@@ -138,57 +139,25 @@ class Model(Network):
         initial_epoch = normalize_int("fit", "initial_epoch", initial_epoch, minimum=0)
         validation_freq = normalize_int("fit", "validation_freq", validation_freq)
         if validation_split and validation_data is None:
-            x, y, validation_data = _split(x, y, validation_split)
+            x, y, validation_data = split_off_validation(x, y, validation_split)
         batches = self._batches("fit", x, y, batch_size)
         validation = None
         if validation_data is not None:
             size = validation_batch_size or batch_size
-            validation = self._batches("fit: validation_data", *_pair(validation_data), size)
+            validation = self._batches("fit: validation_data", *as_pair(validation_data), size)
         history = History()
         run = self._run([*as_list(callbacks), history], verbose, batches, epochs)
         self.history = history
-        self._fit(batches, validation, run, range(initial_epoch, epochs), shuffle, validation_freq)
+        self._trainer().fit(
+            self,
+            batches,
+            validation,
+            run,
+            range(initial_epoch, epochs),
+            shuffle=bool(shuffle),
+            validation_freq=validation_freq,
+        )
         return history
-
-    def _fit(
-        self,
-        batches: ArrayBatches,
-        validation: ArrayBatches | None,
-        run: CallbackList,
-        epochs: range,
-        shuffle: bool,
-        validation_freq: int,
-    ) -> None:
-        objective = self._compiled_objective("fit")
-        self._prepare_training()
-        generator = random.generator()
-        before_batch = run.hooks("on_train_batch_begin")
-        after_batch = run.hooks("on_train_batch_end")
-        self.stop_training = False
-        logs: dict[str, float] = {}
-        run.call("on_train_begin")
-        for epoch in epochs:
-            objective.reset()
-            run.call("on_epoch_begin", epoch)
-            order = generator.permutation(batches.samples) if shuffle else None
-            for index, (x, targets) in enumerate(batches.batches(order)):
-                for hook in before_batch:
-                    hook(index)
-                self._train_step(objective, x, targets)
-                if after_batch:
-                    logs = objective.results()
-                    for hook in after_batch:
-                        hook(index, logs)
-                if self.stop_training:
-                    break
-            logs = objective.results()
-            if validation is not None and (epoch + 1) % validation_freq == 0:
-                figures = self._evaluate(validation, run)
-                logs.update({f"val_{name}": value for name, value in figures.items()})
-            run.call("on_epoch_end", epoch, logs)
-            if self.stop_training:
-                break
-        run.call("on_train_end", logs)
 
     def evaluate(
         self,
@@ -215,25 +184,7 @@ class Model(Network):
         check_verbose("evaluate", verbose)
         batches = self._batches("evaluate", x, y, batch_size)
         run = self._run(as_list(callbacks), verbose, batches, 1)
-        return _returned(self._evaluate(batches, run), return_dict)
-
-    def _evaluate(self, batches: ArrayBatches, run: CallbackList) -> dict[str, float]:
-        objective = self._compiled_objective("evaluate")
-        before_batch = run.hooks("on_test_batch_begin")
-        after_batch = run.hooks("on_test_batch_end")
-        objective.reset()
-        run.call("on_test_begin")
-        for index, (x, targets) in enumerate(batches.batches()):
-            for hook in before_batch:
-                hook(index)
-            self._test_step(objective, x, targets)
-            if after_batch:
-                logs = objective.results()
-                for hook in after_batch:
-                    hook(index, logs)
-        logs = objective.results()
-        run.call("on_test_end", logs)
-        return logs
+        return _returned(self._evaluator().evaluate(batches, run), return_dict)
 
     def predict(
         self,
@@ -279,50 +230,38 @@ class Model(Network):
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, return_dict: bool = False
     ) -> Any:
         """One training step. Returns the figures of this batch, before the step, as `evaluate`."""
-        objective = self._compiled_objective("train_on_batch")
-        ((inputs, targets),) = self._batches("train_on_batch", x, y, len(np.asarray(x))).batches()
-        self._prepare_training()
-        objective.reset()
-        self._train_step(objective, inputs, targets)
-        return _returned(objective.results(), return_dict)
+        inputs, targets = self._batch("train_on_batch", x, y)
+        trainer = self._trainer()
+        trainer.objective.reset()
+        trainer.train_step(inputs, targets)
+        return _returned(trainer.objective.results(), return_dict)
 
     def test_on_batch(
         self, x: npt.ArrayLike, y: npt.ArrayLike, *, return_dict: bool = False
     ) -> Any:
         """The figures of one batch, as `evaluate`."""
-        objective = self._compiled_objective("test_on_batch")
-        ((inputs, targets),) = self._batches("test_on_batch", x, y, len(np.asarray(x))).batches()
-        objective.reset()
-        self._test_step(objective, inputs, targets)
-        return _returned(objective.results(), return_dict)
+        inputs, targets = self._batch("test_on_batch", x, y)
+        evaluator = self._evaluator()
+        evaluator.objective.reset()
+        evaluator.test_step(inputs, targets)
+        return _returned(evaluator.objective.results(), return_dict)
 
     def predict_on_batch(self, x: npt.ArrayLike) -> FloatArray:
         """The result for one batch."""
         return self(x)
 
-    def _train_step(self, objective: Objective, x: FloatArray, targets: npt.NDArray[Any]) -> None:
-        plan, parameters = self._plan, self._parameters
-        assert plan is not None
-        assert parameters is not None
-        assert self.optimizer is not None
-        # A run that diverges shows inf or nan as its loss, and no warnings besides.
-        with np.errstate(all="ignore"):
-            result, tape = plan.record(x)
-            plan.backward(objective.assess(result, targets), tape)
-            self.optimizer.update(parameters.trainable, parameters.gradients)
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self._get_plan(), self._compiled_objective("evaluate"))
 
-    def _test_step(self, objective: Objective, x: FloatArray, targets: npt.NDArray[Any]) -> None:
-        with np.errstate(all="ignore"):
-            objective.assess(self._get_plan().forward(x), targets)
-
-    def _prepare_training(self) -> None:
+    def _trainer(self) -> Trainer:
         """Have the weights in this model's flat buffer and the optimizer's state beside it."""
         assert self.optimizer is not None
-        self._get_plan()
         if self._parameters is None or not self._parameters.current:
             self._parameters = FlatParameters(self.trainable_weights, self.non_trainable_weights)
         self.optimizer.claim(self)
         self.optimizer.build(self._parameters.trainable.size)
+        objective = self._compiled_objective("fit")
+        return Trainer(self._get_plan(), objective, self.optimizer, self._parameters)
 
     def _changed(self) -> None:
         """Forget what was made of the layers and of what `compile` was given."""
@@ -352,6 +291,13 @@ class Model(Network):
         objective.bind(self._get_plan(), targets.shape, output_shape)
         size = _batch_size(operation, batch_size)
         return ArrayBatches((inputs, targets), (np.float32, targets.dtype), size)
+
+    def _batch(
+        self, operation: str, x: npt.ArrayLike, y: npt.ArrayLike
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """The inputs and targets of one batch that holds everything."""
+        (batch,) = self._batches(operation, x, y, LARGEST_INT).batches()
+        return batch
 
     def _run(
         self, callbacks: list[Callback], verbose: str | int, batches: ArrayBatches, epochs: int
@@ -383,28 +329,3 @@ def _returned(figures: dict[str, float], return_dict: bool) -> Any:
     if return_dict:
         return figures
     return figures["loss"] if len(figures) == 1 else list(figures.values())
-
-
-def _pair(validation_data: Any) -> tuple[npt.ArrayLike, npt.ArrayLike]:
-    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-        rule, expected = "must be a pair", "(x, y)"
-        received = type(validation_data).__name__
-        raise value_error("fit", "validation_data", rule, expected, received)
-    return validation_data[0], validation_data[1]
-
-
-def _split(
-    x: npt.ArrayLike, y: npt.ArrayLike, share: float
-) -> tuple[npt.ArrayLike, npt.ArrayLike, tuple[npt.ArrayLike, npt.ArrayLike]]:
-    if not 0 < share < 1:
-        rule = "is out of range"
-        raise value_error("fit", "validation_split", rule, "0 <= validation_split < 1", share)
-    inputs, targets = np.asarray(x), np.asarray(y)
-    samples = len(inputs)
-    place = int(samples * (1 - share))
-    if not 0 < place < samples:
-        rule, expected = "leaves no samples on one side", "samples to train and to validate on"
-        raise value_error("fit", "validation_split", rule, expected, f"{share} of {samples}")
-    if len(targets) != samples:
-        raise value_error("fit", "y", "must have as many samples as x", samples, len(targets))
-    return inputs[:place], targets[:place], (inputs[place:], targets[place:])
