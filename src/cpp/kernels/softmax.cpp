@@ -13,17 +13,18 @@ FASTCONV_INLINE float logarithm(float x) { return ::logf(x); }
 FASTCONV_INLINE double logarithm(double x) { return ::log(x); }
 
 template <class T>
-void softmax(index_t rows, index_t classes, const T* x, T* y, T* log_sums) noexcept {
+void softmax(index_t rows, index_t classes, const T* x, T* y, T* maxima, T* log_sums) noexcept {
     for (index_t r = 0; r < rows; ++r, x += classes) {
         T largest = x[0];
         for (index_t c = 1; c < classes; ++c) largest = x[c] > largest ? x[c] : largest;
+        maxima[r] = largest;
         T sum = 0;
         for (index_t c = 0; c < classes; ++c) {
             const T e = exponential(x[c] - largest);
             if (y) y[c] = e;
             sum += e;
         }
-        log_sums[r] = largest + logarithm(sum);
+        log_sums[r] = logarithm(sum);
         if (!y) continue;
         for (index_t c = 0; c < classes; ++c) y[c] /= sum;
         y += classes;

@@ -82,9 +82,9 @@ struct KernelsOf {
     void (*dropout)(index_t size, const T* x, T scale, std::uint32_t threshold, std::uint64_t seed,
                     std::uint64_t counter, T* y) noexcept;
 
-    // For each row of x (rows x classes, dense, classes >= 1): y = softmax(x), log_sums = log(sum(exp(x))).
-    // y may be x, or null.
-    void (*softmax)(index_t rows, index_t classes, const T* x, T* y, T* log_sums) noexcept;
+    // For each row of x (rows x classes, dense, classes >= 1): y = softmax(x), largest = max(x), log_sums =
+    // log(sum(exp(x - largest))): apart, as their sum would lose the digits of log_sums. y may be x, or null.
+    void (*softmax)(index_t rows, index_t classes, const T* x, T* y, T* largest, T* log_sums) noexcept;
 
     // Runs `steps` steps of independent multiply-adds in registers, to measure the machine; returns their sum.
     T (*multiply_add_chains)(index_t steps) noexcept;

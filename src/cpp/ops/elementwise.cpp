@@ -49,35 +49,39 @@ void relu_gradient(index_t size, const T* grad, const T* y, T* dx, int num_threa
 
 template <class T>
 void softmax(index_t rows, index_t classes, const T* x, T* y, int num_threads) {
-    const runtime::Buffer<T> log_sums(static_cast<std::size_t>(rows));
+    const runtime::Buffer<T> largest(static_cast<std::size_t>(rows)), log_sums(static_cast<std::size_t>(rows));
     for_rows(rows, classes, num_threads, [&](index_t r, index_t n) {
-        dispatch::active<T>().softmax(n, classes, x + r * classes, y + r * classes, log_sums.data() + r);
+        dispatch::active<T>().softmax(n, classes, x + r * classes, y + r * classes, largest.data() + r,
+                                      log_sums.data() + r);
     });
 }
 
 template <class T>
 void log_softmax(index_t rows, index_t classes, const T* x, T* y, int num_threads) {
-    const runtime::Buffer<T> log_sums(static_cast<std::size_t>(rows));
+    const runtime::Buffer<T> largest(static_cast<std::size_t>(rows)), log_sums(static_cast<std::size_t>(rows));
     for_rows(rows, classes, num_threads, [&](index_t r, index_t n) {
-        dispatch::active<T>().softmax(n, classes, x + r * classes, nullptr, log_sums.data() + r);
+        dispatch::active<T>().softmax(n, classes, x + r * classes, nullptr, largest.data() + r, log_sums.data() + r);
         for (index_t i = r; i < r + n; ++i)
-            for (index_t c = i * classes; c < (i + 1) * classes; ++c) y[c] = x[c] - log_sums.data()[i];
+            for (index_t c = i * classes; c < (i + 1) * classes; ++c)
+                y[c] = (x[c] - largest.data()[i]) - log_sums.data()[i];
     });
 }
 
 template <class T>
 void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const std::int64_t* labels, T* loss,
                            T* grad, int num_threads) {
+    const runtime::Buffer<T> largest(static_cast<std::size_t>(rows));
     std::atomic<bool> outside{rows > 0 && classes == 0};
     for_rows(rows, classes, num_threads, [&](index_t r, index_t n) {
-        dispatch::active<T>().softmax(n, classes, logits + r * classes, grad + r * classes, loss + r);
+        dispatch::active<T>().softmax(n, classes, logits + r * classes, grad + r * classes, largest.data() + r,
+                                      loss + r);
         for (index_t i = r; i < r + n; ++i) {
             const index_t label = labels[i];
             if (label < 0 || label >= classes) {
                 outside = true;
                 return;
             }
-            loss[i] -= logits[i * classes + label];
+            loss[i] -= logits[i * classes + label] - largest.data()[i];
             grad[i * classes + label] -= T(1);
         }
     });
@@ -89,9 +93,11 @@ void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const
 template <class T>
 void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const T* probabilities, T* loss, T* grad,
                            int num_threads) {
+    const runtime::Buffer<T> largest(static_cast<std::size_t>(rows));
     std::fill_n(loss, rows, T(0));
     for_rows(rows, classes, num_threads, [&](index_t r, index_t n) {
-        dispatch::active<T>().softmax(n, classes, logits + r * classes, grad + r * classes, loss + r);
+        dispatch::active<T>().softmax(n, classes, logits + r * classes, grad + r * classes, largest.data() + r,
+                                      loss + r);
         for (index_t i = r; i < r + n; ++i) {
             const T* x = logits + i * classes;
             const T* p = probabilities + i * classes;
@@ -99,7 +105,7 @@ void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const
             T sum = 0, total = 0;
             for (index_t c = 0; c < classes; ++c) {
                 // A class without probability adds nothing, even where its logit is -inf.
-                if (p[c] != 0) sum += p[c] * (loss[i] - x[c]);
+                if (p[c] != 0) sum += p[c] * (loss[i] - (x[c] - largest.data()[i]));
                 total += p[c];
             }
             for (index_t c = 0; c < classes; ++c) g[c] = g[c] * total - p[c];
