@@ -12,6 +12,14 @@ ops::Pool2dShape pool_after(const ops::Conv2dShape& conv, const PoolIntegers& ge
     return pool2d_shape(geometry, conv.batch, conv.out_height, conv.out_width, conv.out_channels);
 }
 
+// The places of maxima may come as the compact codes that the kernels use.
+bool is_codes(const py::array& maxima, const ops::Conv2dShape& s, const ops::Pool2dShape& p) {
+    if (!has_native_dtype<std::uint8_t>(maxima)) return false;
+    if (!ops::has_codes(s, p))
+        throw std::invalid_argument("argmax: codes exist for 2x2 windows on a convolution of stride 1 only");
+    return true;
+}
+
 void conv2d_max_pool2d(const py::array& x, const py::array& kernel, const OptionalArray& bias, const py::array& y,
                        const OptionalArray& argmax, const ConvIntegers& conv_geometry,
                        const PoolIntegers& pool_geometry, bool relu, int num_threads) {
@@ -25,11 +33,14 @@ void conv2d_max_pool2d(const py::array& x, const py::array& kernel, const Option
             "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
         const T* bias_data = check.input<T>("bias", bias, {s.out_channels});
         T* y_data = check.output<T>("y", y, {p.batch, p.out_height, p.out_width, p.channels});
-        std::int64_t* argmax_data =
-            check.output<std::int64_t>("argmax", argmax, {p.batch, p.out_height, p.out_width, p.channels});
+        const Dims pooled_dims = {p.batch, p.out_height, p.out_width, p.channels};
+        ops::Maxima maxima{};
+        if (argmax && is_codes(*argmax, s, p))
+            maxima.codes = check.output<std::uint8_t>("argmax", *argmax, pooled_dims);
+        else
+            maxima.argmax = check.output<std::int64_t>("argmax", argmax, pooled_dims);
         const py::gil_scoped_release release;
-        ops::conv2d_max_pool2d(s, p, x_data, kernel_data, bias_data, activation(relu), y_data, argmax_data,
-                               num_threads);
+        ops::conv2d_max_pool2d(s, p, x_data, kernel_data, bias_data, activation(relu), y_data, maxima, num_threads);
     });
 }
 
@@ -48,14 +59,20 @@ void conv2d_max_pool2d_gradients(const py::array& x, const py::array& kernel, co
         const T* x_data = check.input<T>("x", x);
         const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims);
         const T* grad_data = check.input<T>("grad", grad, pooled_dims);
-        const std::int64_t* argmax_data = check.input<std::int64_t>("argmax", argmax, pooled_dims);
+        const bool codes = is_codes(argmax, s, p);
+        const auto* code_data = codes ? check.input<std::uint8_t>("argmax", argmax, pooled_dims) : nullptr;
+        const auto* argmax_data = codes ? nullptr : check.input<std::int64_t>("argmax", argmax, pooled_dims);
         const T* y_data = check.input<T>("y", y, pooled_dims);
         T* dx_data = check.output<T>("dx", dx, {s.batch, s.in_height, s.in_width, s.in_channels});
         T* dkernel_data = check.output<T>("dkernel", dkernel, kernel_dims);
         T* dbias_data = check.output<T>("dbias", dbias, {s.out_channels});
         const py::gil_scoped_release release;
-        ops::conv2d_max_pool2d_gradients(s, p, x_data, kernel_data, grad_data, argmax_data, y_data, activation(relu),
-                                         dx_data, dkernel_data, dbias_data, num_threads);
+        if (codes)
+            ops::conv2d_max_pool2d_gradients(s, p, x_data, kernel_data, grad_data, code_data, dx_data, dkernel_data,
+                                             dbias_data, num_threads);
+        else
+            ops::conv2d_max_pool2d_gradients(s, p, x_data, kernel_data, grad_data, argmax_data, y_data,
+                                             activation(relu), dx_data, dkernel_data, dbias_data, num_threads);
     });
 }
 

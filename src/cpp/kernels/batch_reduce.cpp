@@ -95,14 +95,18 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
         }
     }
 
-    // max(v, floor) is ReLU or nothing, and keeps NaN.
-    const vec<T> floor = broadcast<T>(op.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
+    const bool relu = op.activation == Activation::relu;
     if (columns == Vectors * V && !op.accumulate) {
-        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
-            const vec<T> shift = bias ? load(bias + j * V) : vec<T>{};
-            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m)
-                store(c + m * op.c_row_stride + j * V, at_least<T>(acc[m][j] + shift, floor));
+        if (bias || relu) {
+            // max(floor, v) is ReLU or nothing, and keeps NaN.
+            const vec<T> floor = broadcast<T>(relu ? T(0) : -static_cast<T>(__builtin_inff()));
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+                const vec<T> shift = bias ? load(bias + j * V) : vec<T>{};
+                FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) acc[m][j] = larger(floor, acc[m][j] + shift);
+            }
         }
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+            store(c + m * op.c_row_stride + j * V, acc[m][j]);
         return;
     }
 

@@ -20,9 +20,30 @@ void add(index_t size, const T* x, T* y) noexcept {
     map(size, x, y, y, [](vec<T> a, vec<T> b) { return b + a; });
 }
 
+// The bits of |x| order like its value, infinity and NaN above all numbers.
+template <class T>
+T largest_magnitude(index_t size, const T* x) noexcept {
+    constexpr int V = lanes<T>;
+    const ivec<T> no_sign = broadcast(~(typename integer_of<T>::type{1} << (8 * sizeof(T) - 1)));
+    ivec<T> largest{};
+    const auto take = [&](vec<T> v) {
+        const ivec<T> magnitude = (ivec<T>)v & no_sign;
+        largest = magnitude > largest ? magnitude : largest;
+    };
+    index_t i = 0;
+    for (; i + V <= size; i += V) take(load(x + i));
+    if (const int rest = static_cast<int>(size - i)) take(load_first(x + i, rest));
+    alignas(vector_bytes) typename integer_of<T>::type lane[V], most = 0;
+    store(lane, largest);
+    for (int j = 0; j < V; ++j) most = lane[j] > most ? lane[j] : most;
+    T value;
+    __builtin_memcpy(&value, &most, sizeof(value));
+    return value;
+}
+
 template <class T>
 void relu(index_t size, const T* x, T* y) noexcept {
-    map(size, x, x, y, [](vec<T> a, vec<T>) { return at_least<T>(a, vec<T>{}); });
+    map(size, x, x, y, [](vec<T> a, vec<T>) { return larger(vec<T>{}, a); });
 }
 
 template <class T>
@@ -55,6 +76,7 @@ void add_column_sums(index_t rows, index_t columns, const T* x, T* sums) noexcep
 template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
     table.add = add<T>;
+    table.largest_magnitude = largest_magnitude<T>;
     table.relu = relu<T>;
     table.relu_gradient = relu_gradient<T>;
     table.add_column_sums = add_column_sums<T>;

@@ -8,11 +8,14 @@ namespace fastconv::FASTCONV_LEVEL {
 using kernels::Kernels;
 
 void register_batch_reduce(Kernels& table) noexcept;
+void register_conv_pool(Kernels& table) noexcept;
 void register_peak(Kernels& table) noexcept;
 void register_pooling(Kernels& table) noexcept;
 void register_elementwise(Kernels& table) noexcept;
 void register_softmax(Kernels& table) noexcept;
 void register_dropout(Kernels& table) noexcept;
+void register_sparse_gradients(Kernels& table) noexcept;
 void register_transpose(Kernels& table) noexcept;
+void register_winograd(Kernels& table) noexcept;
 
 }  // namespace fastconv::FASTCONV_LEVEL

@@ -8,12 +8,15 @@ Kernels make_kernels() noexcept;  // declared by dispatch for every level
 Kernels make_kernels() noexcept {
     Kernels table{};
     register_batch_reduce(table);
+    register_conv_pool(table);
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);
     register_softmax(table);
     register_dropout(table);
+    register_sparse_gradients(table);
     register_transpose(table);
+    register_winograd(table);
     return table;
 }
 

@@ -41,7 +41,8 @@ struct BatchReduce {
 // `pixels` windows of a pooling row that all have the same `taps`:
 //   y[m * y_stride + c] = max (or mean) over i of x[m * x_stride + tap_offsets[i] + c]
 // Max: argmax[m * y_stride + c] = origin + m * x_stride + tap_offsets[i] + c for the winning i; argmax may be null.
-// The first maximum wins, and the first NaN above all. 1 <= taps, and tap offsets fit 32 bits.
+// The first maximum wins, and the first NaN above all. 1 <= taps < 2**31, by increasing offset.
+// codes, likewise, are the numbers i of the winning taps, at most 255.
 template <class T>
 struct PoolStrip {
     const T* x;
@@ -52,10 +53,135 @@ struct PoolStrip {
     T* y;
     index_t y_stride;
     std::int64_t* argmax;
+    std::uint8_t* codes;
     index_t origin;
 };
 
+// A row of `windows` pooling windows of 2x2 outputs of a convolution (unit stride and dilation, no padding), pooled
+// with stride 2; y[n * y_stride + k], k < columns, and its code likewise:
+//   o[p][q] = bias[k] + sum_{r < tap_rows} sum_{d < depth} x[(p + r) * row_stride + (2n + q) * pixel_stride + d]
+//                                                          * weights[(r * depth + d) * weight_stride + k]
+//   y = activation(max of the 4 o), code = 2p + q of the first maximum, + 4 where ReLU cut it off
+// with depth = taps of a row * channels. columns is a multiple of `lanes`.
+// No sum may overflow or be NaN: that needs the slower rule of PoolStrip.
+template <class T>
+struct ConvPoolStrip {
+    const T* x;
+    index_t row_stride, pixel_stride;
+    index_t tap_rows, depth;
+    const T* weights;
+    index_t weight_stride;
+    const T* bias;
+    Activation activation;
+    index_t windows, columns;
+    T* y;
+    std::uint8_t* codes;
+    index_t y_stride;
+};
+
+// The gradient at the windows of ConvPoolStrip, as lists of what is not zero: neither cut off (dead_code) nor zero.
+// `columns` is a multiple of `lanes`.
+
+// Appends, for each column k, grads[k * capacity + counts[k]] and where in x the patch begins that the output with
+// the gradient saw: offset[code] + n * window_step. sums[k] += the gradients. Room for `windows` more is needed.
+template <class T>
+struct GradientsByChannel {
+    const T* grad;
+    const std::uint8_t* codes;
+    index_t windows, columns;
+    std::int32_t offset[4], window_step;
+    index_t capacity;
+    T* grads;
+    std::int32_t* offsets;
+    std::int32_t* counts;
+    T* sums;
+};
+
+// dw[k][tap][c] += sum over entries of channel k of grad * x[offset + tap_offsets[tap] + c] for `channels` channels,
+// a multiple of `lanes`, 9 taps.
+template <class T>
+struct SparseKernelGradient {
+    const T* x;
+    index_t tap_row_stride, tap_stride;
+    index_t columns, channels;
+    index_t capacity;
+    const T* grads;
+    const std::int32_t* offsets;
+    const std::int32_t* counts;
+    T* dw;
+};
+
+// dx[window's patch] += sum over k of grad[k] * w[k][tap][c] at the place of the code, for the windows of one row:
+// window n's patch of 4x4 pixels begins at dx + 2 * n * pixel_stride. `channels` is a multiple of `lanes`, 9 taps.
+// work holds 4 * (columns + lanes) entries of each kind.
+template <class T>
+struct SparseInputGradient {
+    const T* grad;
+    const std::uint8_t* codes;
+    index_t windows, columns;
+    const T* w;
+    index_t channels;
+    T* dx;
+    index_t row_stride, pixel_stride;
+    T* work_grads;
+    std::int32_t* work_offsets;
+};
+
+// The same for one input channel, `columns` a multiple of `lanes`: dw[tap * columns + k] += grad[n][k] * the pixel
+// that tap saw from the output that the code names, sums[k] += grad[n][k]; window n's patch of 4x4 pixels begins at x
+// + 2n.
+template <class T>
+struct SparsePixelGradient {
+    const T* x;
+    index_t row_stride;
+    const T* grad;
+    const std::uint8_t* codes;
+    index_t windows, columns;
+    T* dw;
+    T* sums;
+};
+
+// Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
+//   Y = A^T [sum over c of (G g G^T) * (B^T d B)] A,  * elementwise on 4x4,
+// d the 4x4 patch of inputs, g the 3x3 taps. Transformed arrays hold the 16 positions `position_stride` apart.
+
+// v[position][n][c] of `tiles` patches of one row, 2 pixels apart; `channels` is a multiple of `lanes`.
+template <class T>
+struct WinogradInput {
+    const T* x;
+    index_t row_stride, pixel_stride;
+    index_t tiles, channels;
+    T* v;
+    index_t position_stride;
+};
+
+// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns, a multiple of
+// `lanes`; width divides it into blocks for BatchReduce. flip: taps in reverse order.
+template <class T>
+struct WinogradWeights {
+    const T* g;
+    index_t tap_stride, channel_stride;
+    index_t channels, columns, width;
+    bool flip;
+    T* u;
+    index_t position_stride;
+};
+
+// y and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of m[position][n][k], `columns` a
+// multiple of `lanes`; all dense.
+template <class T>
+struct WinogradPool {
+    const T* m;
+    index_t position_stride;
+    index_t tiles, columns;
+    const T* bias;
+    Activation activation;
+    T* y;
+    std::uint8_t* codes;
+};
+
 constexpr int max_block_vectors = 4;
+constexpr std::uint8_t dead_code = 4;  // set in the code of a window that ReLU cut off
 
 template <class T>
 struct KernelsOf {
@@ -66,6 +192,16 @@ struct KernelsOf {
     void (*batch_reduce)(const BatchReduce<T>&) noexcept;
     void (*batch_reduce_diagonal)(const BatchReduce<T>&) noexcept;
 
+    void (*conv_pool)(const ConvPoolStrip<T>&) noexcept;
+    void (*winograd_input)(const WinogradInput<T>&) noexcept;
+    void (*winograd_weights)(const WinogradWeights<T>&) noexcept;
+    void (*winograd_pool)(const WinogradPool<T>&) noexcept;
+
+    void (*gradients_by_channel)(const GradientsByChannel<T>&) noexcept;
+    void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;
+    void (*sparse_input_gradient)(const SparseInputGradient<T>&) noexcept;
+    void (*sparse_pixel_gradient)(const SparsePixelGradient<T>&) noexcept;
+
     void (*max_pool)(const PoolStrip<T>&) noexcept;
     void (*average_pool)(const PoolStrip<T>&) noexcept;
 
@@ -75,6 +211,9 @@ struct KernelsOf {
     // sums[c] += sum over rows of x (rows x columns, dense).
     void (*add_column_sums)(index_t rows, index_t columns, const T* x, T* sums) noexcept;
     void (*add)(index_t size, const T* x, T* y) noexcept;  // y += x
+
+    // The largest |x[i]|, 0 for none; not finite if one of them is not.
+    T (*largest_magnitude)(index_t size, const T* x) noexcept;
 
     void (*relu)(index_t size, const T* x, T* y) noexcept;
     void (*relu_gradient)(index_t size, const T* grad, const T* y, T* dx) noexcept;

@@ -12,6 +12,7 @@
 #include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/packing.hpp"
+#include "ops/reduction.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
@@ -160,20 +161,6 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
     });
 }
 
-// sum[i] = partial[0][i] + partial[1][i] + ..., `size` elements each.
-template <class T>
-void add_partials(index_t count, index_t size, const T* partial, T* sum, int num_threads) {
-    constexpr index_t piece = 4096;
-    const index_t items = (size + piece - 1) / piece;
-    const double work = static_cast<double>(count * size) / 4;
-    runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
-        const index_t first = item * piece, length = std::min(piece, size - first);
-        std::memcpy(sum + first, partial + first, static_cast<std::size_t>(length) * sizeof(T));
-        for (index_t i = 1; i < count; ++i)
-            dispatch::active<T>().add(length, partial + i * size + first, sum + first);
-    });
-}
-
 }  // namespace
 
 template <class T>
@@ -210,7 +197,7 @@ void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* 
         accumulate_group(s, units, chunks, depthwise, in, grad_strides, x + g * channels, group_grad,
                          partial + g * filters, work, num_threads);
     }
-    if (chunks.count > 1) add_partials(chunks.count, kernel_size, partial, dkernel, num_threads);
+    if (chunks.count > 1) add_partials(chunks.count, kernel_size, kernel_size, partial, dkernel, num_threads);
 }
 
 template <class T>
@@ -229,7 +216,7 @@ void bias_gradient(index_t rows, index_t channels, const T* grad, T* dbias, int 
             dispatch::active<T>().add_column_sums(std::min(run, last - row), channels, grad + row * channels,
                                                   partials.data() + chunk * channels);
     });
-    add_partials(chunks, channels, partials.data(), dbias, num_threads);
+    add_partials(chunks, channels, channels, partials.data(), dbias, num_threads);
 }
 
 template void conv2d_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);

@@ -1,126 +1,185 @@
-// Bands of pooled rows: the convolution's rows that a band reads are computed into a buffer that stays in the cache
-// of the thread, then pooled. Rows and columns that no window reads are not computed.
+// Chooses among the ways to fuse a convolution with max pooling, and deals out bands of pooled rows.
 #include "ops/conv2d_pool2d.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
-#include "ops/contraction.hpp"
-#include "ops/packing.hpp"
-#include "ops/pooling.hpp"
+#include "ops/banded_pool.hpp"
+#include "ops/sparse_gradients.hpp"
+#include "ops/tiled_pool.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t band_bytes = index_t{256} << 10;
+// Code of a position inside the window whose first position is `corner`; -1 if it is not there.
+struct WindowCodes {
+    index_t offset[4];  // of positions in the image of the convolution's output
 
-// The convolution's rows that pooled rows [begin, end) read.
-Range rows_read(const Pool2dShape& p, index_t begin, index_t end) {
-    const index_t first = begin * p.stride_height - p.pad_top;
-    const index_t last = (end - 1) * p.stride_height - p.pad_top + (p.pool_height - 1) * p.dilation_height;
-    return {std::max<index_t>(0, first), std::min(p.in_height, last + 1)};
+    explicit WindowCodes(const Conv2dShape& s)
+        : offset{0, s.out_channels, s.out_width * s.out_channels, (s.out_width + 1) * s.out_channels} {}
+    int of(index_t distance) const {
+        for (int q = 0; q < 4; ++q)
+            if (distance == offset[q]) return q;
+        return -1;
+    }
+};
+
+// body(i, corner) for the pooled elements of rows [begin, end) of one image.
+template <class Body>
+void for_windows(const Conv2dShape& s, const Pool2dShape& p, index_t begin, index_t end, const Body& body) {
+    index_t i = begin * p.out_width * p.channels;
+    for (index_t row = begin; row < end; ++row)
+        for (index_t column = 0; column < p.out_width; ++column)
+            for (index_t k = 0; k < p.channels; ++k, ++i)
+                body(i, (2 * row * s.out_width + 2 * column) * p.channels + k);
+}
+
+// The gradient of the convolution's output: at each maximum.
+template <class T, class Position>
+runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, const T* grad, int num_threads,
+                                  const Position& position_of) {
+    const index_t image_size = s.out_height * s.out_width * s.out_channels;
+    const index_t windows = p.out_height * p.out_width * p.channels;
+    runtime::Buffer<T> dense(static_cast<std::size_t>(s.batch * image_size));
+    std::atomic<bool> outside{false};
+    const double work = static_cast<double>(s.batch * (windows + image_size)) / 2;
+    runtime::parallel_for(s.batch, runtime::thread_count(s.batch, work, num_threads), [&](index_t n, int) {
+        T* image = dense.data() + n * image_size;
+        std::memset(image, 0, static_cast<std::size_t>(image_size) * sizeof(T));
+        const auto add = [&](index_t i, index_t corner) {
+            index_t position = corner;
+            if (!position_of(n * windows + i, position)) return;
+            if (position < 0 || position >= image_size)
+                outside = true;
+            else
+                image[position] += grad[n * windows + i];
+        };
+        for_windows(s, p, 0, p.out_height, add);
+    });
+    if (outside)
+        throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
+                                    std::to_string(image_size) + ")");
+    return dense;
+}
+
+template <class T>
+void gradients_of_dense(const Conv2dShape& s, const T* x, const T* kernel, const T* grad, T* dx, T* dkernel, T* dbias,
+                        int num_threads) {
+    if (dx) conv2d_input_gradient<T>(s, grad, kernel, nullptr, Activation::linear, dx, num_threads);
+    if (dkernel) conv2d_kernel_gradient(s, x, grad, dkernel, num_threads);
+    if (dbias) bias_gradient(s.batch * s.out_height * s.out_width, s.out_channels, grad, dbias, num_threads);
 }
 
 }  // namespace
 
+bool has_codes(const Conv2dShape& s, const Pool2dShape& p) {
+    return s.groups == 1 && s.stride_height == 1 && s.stride_width == 1 && s.dilation_height == 1 &&
+           s.dilation_width == 1 && p.pool_height == 2 && p.pool_width == 2 && p.stride_height == 2 &&
+           p.stride_width == 2 && p.dilation_height == 1 && p.dilation_width == 1 && p.pad_top == 0 &&
+           p.pad_bottom == 0 && p.pad_left == 0 && p.pad_right == 0;
+}
+
 template <class T>
 void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel, const T* bias,
-                       Activation activation, T* y, std::int64_t* argmax, int num_threads) {
+                       Activation activation, T* y, Maxima maxima, int num_threads) {
     if (p.output_size() == 0) return;
-    const PoolingStrips strips(p);
-    const auto weights = PackedWeights<T>::forward(s, kernel, num_threads);
-    const index_t last_column =
-        (p.out_width - 1) * p.stride_width - p.pad_left + (p.pool_width - 1) * p.dilation_width;
-    const index_t columns_read = std::min(s.out_width, last_column + 1);
-    const Axis rows =
-        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
-    const Axis columns =
-        forward_axis(s.in_width, columns_read, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
-    const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
-    const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
-    const index_t depth = s.group_in_channels(), filters = s.group_out_channels();
-    std::vector<Contraction<T>> groups;
-    for (index_t g = 0; g < s.groups; ++g)
-        groups.emplace_back(rows, columns, in, out, depth, filters, weights.of_group(g), false);
+    const BandedPool<T> banded(s, p, kernel, num_threads);
+    const auto tiled = TiledPool<T>::make(s, p, kernel, bias);
 
-    // Pooled rows of a band: as many as fit the buffer, fewer if the threads would run out of bands.
-    const index_t row_bytes = out.row * static_cast<index_t>(sizeof(T));
-    const int most_threads = runtime::thread_count(s.batch * p.out_height, s.multiplications(), num_threads);
-    const index_t fitting = band_bytes / std::max<index_t>(1, row_bytes * p.stride_height);
-    const index_t evening = s.batch * p.out_height / (2 * most_threads);
-    const index_t band = most_threads == 1 ? std::clamp<index_t>(fitting, 1, p.out_height)
-                                           : std::clamp<index_t>(std::min(fitting, evening), 1, p.out_height);
-    const index_t bands = (p.out_height + band - 1) / band;
-    const Range tallest = rows_read(p, 0, std::min(p.out_height, band + 1));
-    const index_t buffer_rows =
-        std::max(tallest.size(), band * p.stride_height + (p.pool_height - 1) * p.dilation_height + 1);
-    const index_t buffer_size = std::min(buffer_rows, s.out_height) * out.row;
-
-    const index_t items = s.batch * bands;
+    // As many rows as the buffers like, fewer if threads would run out of bands.
+    const int most = runtime::thread_count(s.batch * p.out_height, s.multiplications(), num_threads);
+    index_t band = tiled ? std::min(p.out_height, tiled->rows_at_once()) : banded.rows_at_once();
+    if (most > 1) band = std::clamp<index_t>(s.batch * p.out_height / (2 * most), 1, band);
+    const index_t bands = (p.out_height + band - 1) / band, items = s.batch * bands;
     const int threads = runtime::thread_count(items, s.multiplications(), num_threads);
-    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
-    const auto max_pool = dispatch::active<T>().max_pool;
+
+    const index_t image_in = s.in_height * s.in_width * s.in_channels;
     const index_t image_out = p.out_height * p.out_width * p.channels;
+    const index_t buffer_size = std::max(banded.buffer_size(band), tiled ? tiled->buffer_size(band) : 0);
+    const index_t code_size = tiled && !maxima.codes ? image_out : 0;
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
+    const runtime::Buffer<std::uint8_t> code_buffers(static_cast<std::size_t>(threads * code_size));
+    const WindowCodes window(s);
     runtime::parallel_for(items, threads, [&](index_t item, int thread) {
         const index_t n = item / bands, begin = item % bands * band, end = std::min(p.out_height, begin + band);
-        const Range read = rows_read(p, begin, end);
         T* buffer = buffers.data() + thread * buffer_size;
-        for (index_t g = 0; g < s.groups; ++g) {
-            const Contraction<T>& group = groups[static_cast<std::size_t>(g)];
-            group.run(1, read, {0, group.blocks()}, x + n * in.image + g * depth, buffer + g * filters, read.begin,
-                      bias ? bias + g * filters : nullptr, activation);
+        const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
+                              maxima.codes ? maxima.codes + n * image_out : nullptr};
+        std::uint8_t* codes = maxima.codes ? of_image.codes : code_buffers.data() + thread * code_size;
+        if (!tiled || !tiled->run(begin, end, x + n * image_in, activation, y + n * image_out, codes, buffer)) {
+            banded.run({begin, end}, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
+        } else if (maxima.argmax) {
+            for_windows(s, p, begin, end, [&](index_t i, index_t corner) {
+                of_image.argmax[i] = corner + window.offset[codes[i] & 3];
+            });
         }
-        // The strips count rows from the top of the image.
-        const T* image = buffer - read.begin * out.row;
-        for (index_t row = begin; row < end; ++row)
-            strips.for_row(row, image, y + n * image_out, argmax ? argmax + n * image_out : nullptr, max_pool);
     });
+}
+
+template <class T>
+void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel,
+                                 const T* grad, const std::uint8_t* codes, T* dx, T* dkernel, T* dbias,
+                                 int num_threads) {
+    if (has_sparse_kernel_gradient<T>(s, p) && (dkernel || dbias)) {
+        sparse_kernel_gradient(s, p, x, grad, codes, dkernel, dbias, num_threads);
+        dkernel = dbias = nullptr;
+    }
+    if (has_sparse_input_gradient<T>(s, p) && dx) {
+        sparse_input_gradient(s, p, kernel, grad, codes, dx, num_threads);
+        dx = nullptr;
+    }
+    if (!dx && !dkernel && !dbias) return;
+    const WindowCodes window(s);
+    const auto dense = dense_gradient(s, p, grad, num_threads, [&](index_t i, index_t& position) {
+        position += window.offset[codes[i] & 3];
+        return (codes[i] & kernels::dead_code) == 0;
+    });
+    gradients_of_dense(s, x, kernel, dense.data(), dx, dkernel, dbias, num_threads);
 }
 
 template <class T>
 void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel,
                                  const T* grad, const std::int64_t* argmax, const T* y, Activation activation, T* dx,
                                  T* dkernel, T* dbias, int num_threads) {
-    // The gradient of the convolution's output: at each maximum, unless ReLU was flat there.
-    const index_t image_size = s.out_height * s.out_width * s.out_channels;
-    const index_t windows = p.out_height * p.out_width * p.channels;
-    const runtime::Buffer<T> conv_grad(static_cast<std::size_t>(s.batch * image_size));
-    std::atomic<bool> outside{false};
-    const double work = static_cast<double>(s.batch * (windows + image_size)) / 2;
-    runtime::parallel_for(s.batch, runtime::thread_count(s.batch, work, num_threads), [&](index_t n, int) {
-        T* image = conv_grad.data() + n * image_size;
-        std::memset(image, 0, static_cast<std::size_t>(image_size) * sizeof(T));
-        for (index_t i = n * windows; i < (n + 1) * windows; ++i) {
-            const index_t position = argmax[i];
-            if (position < 0 || position >= image_size) {
-                outside = true;
-                return;
-            }
-            image[position] += activation == Activation::linear || y[i] > 0 ? grad[i] : T(0);
-        }
+    const auto flat = [&](index_t i) { return activation == Activation::relu && !(y[i] > 0); };
+    if (has_sparse_kernel_gradient<T>(s, p)) {
+        // A caller may hand in any position of the image; codes can name those of the window.
+        const index_t windows = p.out_height * p.out_width * p.channels;
+        const runtime::Buffer<std::uint8_t> codes(static_cast<std::size_t>(p.output_size()));
+        const WindowCodes window(s);
+        std::atomic<bool> elsewhere{false};
+        const int threads = runtime::thread_count(s.batch, static_cast<double>(p.output_size()), num_threads);
+        runtime::parallel_for(s.batch, threads, [&](index_t n, int) {
+            for_windows(s, p, 0, p.out_height, [&](index_t i, index_t corner) {
+                const int code = window.of(argmax[n * windows + i] - corner);
+                if (code < 0) elsewhere = true;
+                codes.data()[n * windows + i] =
+                    static_cast<std::uint8_t>((code & 3) | (flat(n * windows + i) ? kernels::dead_code : 0));
+            });
+        });
+        if (!elsewhere)
+            return conv2d_max_pool2d_gradients(s, p, x, kernel, grad, codes.data(), dx, dkernel, dbias, num_threads);
+    }
+    const auto dense = dense_gradient(s, p, grad, num_threads, [&](index_t i, index_t& position) {
+        position = argmax[i];
+        return !flat(i);
     });
-    if (outside)
-        throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
-                                    std::to_string(image_size) + ")");
-
-    const T* g = conv_grad.data();
-    if (dx) conv2d_input_gradient<T>(s, g, kernel, nullptr, Activation::linear, dx, num_threads);
-    if (dkernel) conv2d_kernel_gradient(s, x, g, dkernel, num_threads);
-    if (dbias) bias_gradient(s.batch * s.out_height * s.out_width, s.out_channels, g, dbias, num_threads);
+    gradients_of_dense(s, x, kernel, dense.data(), dx, dkernel, dbias, num_threads);
 }
 
-template void conv2d_max_pool2d(const Conv2dShape&, const Pool2dShape&, const float*, const float*, const float*,
-                                Activation, float*, std::int64_t*, int);
-template void conv2d_max_pool2d(const Conv2dShape&, const Pool2dShape&, const double*, const double*, const double*,
-                                Activation, double*, std::int64_t*, int);
-template void conv2d_max_pool2d_gradients(const Conv2dShape&, const Pool2dShape&, const float*, const float*,
-                                          const float*, const std::int64_t*, const float*, Activation, float*, float*,
-                                          float*, int);
-template void conv2d_max_pool2d_gradients(const Conv2dShape&, const Pool2dShape&, const double*, const double*,
-                                          const double*, const std::int64_t*, const double*, Activation, double*,
-                                          double*, double*, int);
+#define FASTCONV_INSTANTIATE(T)                                                                                     \
+    template void conv2d_max_pool2d(const Conv2dShape&, const Pool2dShape&, const T*, const T*, const T*,           \
+                                    Activation, T*, Maxima, int);                                                   \
+    template void conv2d_max_pool2d_gradients(const Conv2dShape&, const Pool2dShape&, const T*, const T*, const T*, \
+                                              const std::uint8_t*, T*, T*, T*, int);                                \
+    template void conv2d_max_pool2d_gradients(const Conv2dShape&, const Pool2dShape&, const T*, const T*, const T*, \
+                                              const std::int64_t*, const T*, Activation, T*, T*, T*, int)
+FASTCONV_INSTANTIATE(float);
+FASTCONV_INSTANTIATE(double);
+#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv::ops

@@ -52,7 +52,7 @@ void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t n = item / s.out_height;
         strips.for_row(item % s.out_height, x + n * image_in, y + n * image_out,
-                       argmax ? argmax + n * image_out : nullptr, kernel);
+                       argmax ? argmax + n * image_out : nullptr, nullptr, kernel);
     });
 }
 

@@ -14,10 +14,11 @@ class PoolingStrips {
     // Throws std::invalid_argument if a window holds no element of the image.
     explicit PoolingStrips(const Pool2dShape& shape);
 
-    // Calls kernel(strip) for the windows of output row `row` of one image, of which x, y and argmax (may be null)
-    // are the beginnings.
+    // Calls kernel(strip) for the windows of output row `row` of one image, of which x, y, argmax and codes (may be
+    // null) are the beginnings.
     template <class T, class Kernel>
-    void for_row(index_t row, const T* x, T* y, std::int64_t* argmax, const Kernel& kernel) const {
+    void for_row(index_t row, const T* x, T* y, std::int64_t* argmax, std::uint8_t* codes,
+                 const Kernel& kernel) const {
         const Rectangles& of_row = rows_[static_cast<std::size_t>(row_segment_[static_cast<std::size_t>(row)])];
         const index_t origin = row * shape_.stride_height * shape_.in_width * shape_.channels;
         for (const Rectangle& r : of_row) {
@@ -33,6 +34,7 @@ class PoolingStrips {
             strip.y = y + first;
             strip.y_stride = shape_.channels;
             strip.argmax = argmax ? argmax + first : nullptr;
+            strip.codes = codes ? codes + first : nullptr;
             kernel(strip);
         }
     }

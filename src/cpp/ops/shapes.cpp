@@ -13,6 +13,7 @@ namespace {
 
 // Every element count, and every sum of a position and an extent, stays below this.
 constexpr index_t largest = index_t{1} << 60;
+constexpr index_t most_taps = std::numeric_limits<std::int32_t>::max();
 
 void require(bool condition, const std::string& rule) {
     if (!condition) throw std::invalid_argument(rule);
@@ -113,10 +114,8 @@ Pool2dShape pool2d_shape(const Pool2dGeometry& geometry, index_t batch, index_t 
         geometry, batch, in_height, in_width, channels, windows(in_height, vertical), windows(in_width, horizontal)};
     product({batch, in_height, in_width, channels}, "input");
     product({batch, shape.out_height, shape.out_width, channels}, "output");
-    const index_t window = product({extent(vertical) + geometry.pad_top, in_width + 1, channels + 1}, "window");
-    // The kernels keep the place of a maximum in the window as a 32-bit offset.
-    require(window <= std::numeric_limits<std::int32_t>::max() / 2,
-            "window must span fewer than 2**30 elements of the image");
+    product({extent(vertical) + geometry.pad_top, in_width + 1, channels + 1}, "window");
+    require(geometry.pool_height <= most_taps / geometry.pool_width, "window has too many taps");
     return shape;
 }
 

@@ -79,11 +79,20 @@ FASTCONV_INLINE vec<T> broadcast(T s) {
     return vec<T>{} + s;
 }
 
-// max(v, floor); NaN in v stays NaN.
-template <class T>
-FASTCONV_INLINE vec<T> at_least(vec<T> v, vec<T> floor) {
-    return v < floor ? floor : v;
+// a > b ? a : b: if one is NaN, b. GCC 12 does not make one instruction of it by itself.
+#if defined(__AVX512F__)
+FASTCONV_INLINE vec<float> larger(vec<float> a, vec<float> b) {
+    return (vec<float>)_mm512_max_ps((__m512)a, (__m512)b);
 }
+FASTCONV_INLINE vec<double> larger(vec<double> a, vec<double> b) {
+    return (vec<double>)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+#else
+template <class V>
+FASTCONV_INLINE V larger(V a, V b) {
+    return a > b ? a : b;
+}
+#endif
 
 // The first `n` lanes, 0 <= n <= lanes; no other byte is touched. The rest of a load is zero.
 #if defined(__AVX512F__)
@@ -112,6 +121,168 @@ FASTCONV_INLINE void store_first(T* p, vec<T> v, int n) {
     store(copy, v);
     for (int i = 0; i < n; ++i) p[i] = copy[i];
 }
+#endif
+
+// Comparisons whose result is combined or counted rather than used once: a mask register where the level has them.
+#if defined(__AVX512F__)
+template <class T>
+struct mask_of;
+template <>
+struct mask_of<float> {
+    using type = __mmask16;
+};
+template <>
+struct mask_of<double> {
+    using type = __mmask8;
+};
+FASTCONV_INLINE __mmask16 greater(vec<float> a, vec<float> b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+}
+FASTCONV_INLINE __mmask8 greater(vec<double> a, vec<double> b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+}
+template <class T>
+using mask = typename mask_of<T>::type;
+template <class T>
+FASTCONV_INLINE mask<T> choose(mask<T> condition, mask<T> a, mask<T> b) {
+    return static_cast<mask<T>>((condition & a) | (~condition & b));
+}
+#else
+template <class T>
+using mask = ivec<T>;
+template <class V>
+FASTCONV_INLINE auto greater(V a, V b) {
+    return a > b;
+}
+template <class T>
+FASTCONV_INLINE mask<T> choose(mask<T> condition, mask<T> a, mask<T> b) {
+    return condition ? a : b;
+}
+#endif
+
+template <class T>
+struct bytes_of {
+    typedef std::uint8_t type __attribute__((vector_size(lanes<T>)));
+};
+
+// Lane i of what follows is true where bit i of the mask is.
+#if defined(__AVX512F__)
+template <class M>
+FASTCONV_INLINE unsigned mask_bits(M m) {
+    return m;
+}
+FASTCONV_INLINE __mmask16 equal(ivec<float> a, ivec<float> b) {
+    return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);
+}
+FASTCONV_INLINE __mmask8 equal(ivec<double> a, ivec<double> b) {
+    return _mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b);
+}
+FASTCONV_INLINE __mmask16 different(vec<float> a, vec<float> b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NEQ_UQ);
+}
+FASTCONV_INLINE __mmask8 different(vec<double> a, vec<double> b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NEQ_UQ);
+}
+FASTCONV_INLINE vec<float> zero_unless(__mmask16 m, vec<float> v) {
+    return (vec<float>)_mm512_maskz_mov_ps(m, (__m512)v);
+}
+FASTCONV_INLINE vec<double> zero_unless(__mmask8 m, vec<double> v) {
+    return (vec<double>)_mm512_maskz_mov_pd(m, (__m512d)v);
+}
+#else
+template <class V>
+FASTCONV_INLINE auto equal(V a, V b) {
+    return a == b;
+}
+template <class V>
+FASTCONV_INLINE auto different(V a, V b) {
+    return a != b;
+}
+template <class M, class V>
+FASTCONV_INLINE V zero_unless(M m, V v) {
+    return m ? v : V{};
+}
+#if defined(__AVX2__)
+FASTCONV_INLINE unsigned mask_bits(ivec<float> m) { return static_cast<unsigned>(_mm256_movemask_ps((__m256)m)); }
+FASTCONV_INLINE unsigned mask_bits(ivec<double> m) { return static_cast<unsigned>(_mm256_movemask_pd((__m256d)m)); }
+#else
+template <class M>
+FASTCONV_INLINE unsigned mask_bits(M m) {
+    unsigned bits = 0;
+    for (unsigned i = 0; i < sizeof(M) / sizeof(m[0]); ++i) bits |= (static_cast<unsigned>(m[i]) & 1u) << i;
+    return bits;
+}
+#endif
+#endif
+
+// p[lane] = 1 where one, + 2 where two, + 4 where four.
+#if defined(__AVX512F__)
+FASTCONV_INLINE __m128i bytes_of_bits(__mmask16 one, __mmask16 two, __mmask16 four) {
+    const __m128i low = _mm_maskz_mov_epi8(one, _mm_set1_epi8(1));
+    const __m128i middle = _mm_mask_add_epi8(low, two, low, _mm_set1_epi8(2));
+    return _mm_mask_add_epi8(middle, four, middle, _mm_set1_epi8(4));
+}
+template <class T>
+FASTCONV_INLINE void store_bits(std::uint8_t* p, mask<T> one, mask<T> two, mask<T> four) {
+    const __m128i bytes = bytes_of_bits(one, two, four);
+    __builtin_memcpy(p, &bytes, lanes<T>);
+}
+#else
+template <class T>
+FASTCONV_INLINE void store_bits(std::uint8_t* p, mask<T> one, mask<T> two, mask<T> four) {
+    const ivec<T> bits = (one & 1) | (two & 2) | (four & 4);
+    const typename bytes_of<T>::type code = __builtin_convertvector(bits, typename bytes_of<T>::type);
+    __builtin_memcpy(p, &code, sizeof(code));
+}
+#endif
+
+template <class T>
+FASTCONV_INLINE ivec<T> load_bytes(const std::uint8_t* p) {
+    typename bytes_of<T>::type bytes;
+    __builtin_memcpy(&bytes, p, sizeof(bytes));
+    return __builtin_convertvector(bytes, ivec<T>);
+}
+
+// Sixteen values of which each lane picks one by its number.
+template <class T>
+struct Patch {
+    T of[16];
+    FASTCONV_INLINE Patch(const T* rows, std::ptrdiff_t stride) {
+        FASTCONV_UNROLL for (int i = 0; i < 16; ++i) of[i] = rows[(i / 4) * stride + i % 4];
+    }
+    FASTCONV_INLINE vec<T> pick(ivec<T> number) const {
+        vec<T> picked;
+        FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) picked[i] = of[number[i]];
+        return picked;
+    }
+};
+#if defined(__AVX512F__)
+template <>
+struct Patch<float> {
+    __m512 values;
+    FASTCONV_INLINE Patch(const float* rows, std::ptrdiff_t stride) {
+        values = _mm512_castps128_ps512(_mm_loadu_ps(rows));
+        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + stride), 1);
+        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + 2 * stride), 2);
+        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + 3 * stride), 3);
+    }
+    FASTCONV_INLINE vec<float> pick(ivec<float> number) const {
+        return (vec<float>)_mm512_permutexvar_ps((__m512i)number, values);
+    }
+};
+#elif defined(__AVX2__)
+template <>
+struct Patch<float> {
+    __m256 upper, lower;
+    FASTCONV_INLINE Patch(const float* rows, std::ptrdiff_t stride)
+        : upper(_mm256_loadu2_m128(rows + stride, rows)),
+          lower(_mm256_loadu2_m128(rows + 3 * stride, rows + 2 * stride)) {}
+    FASTCONV_INLINE vec<float> pick(ivec<float> number) const {
+        const __m256 above = _mm256_permutevar8x32_ps(upper, (__m256i)number);
+        const __m256 below = _mm256_permutevar8x32_ps(lower, (__m256i)number);
+        return (vec<float>)_mm256_blendv_ps(above, below, (__m256)(number << 28));  // by bit 3
+    }
+};
 #endif
 
 }  // namespace

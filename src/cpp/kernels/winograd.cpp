@@ -1,0 +1,143 @@
+// The transforms of Winograd F(2x2, 3x3) (formulas and layouts: table.hpp); the products in between are BatchReduce.
+//
+//   B^T = |1  0 -1  0|   G = | 1    0    0 |   A^T = |1  1  1  0|
+//         |0  1  1  0|       |1/2  1/2  1/2|         |0  1 -1 -1|
+//         |0 -1  1  0|       |1/2 -1/2  1/2|
+//         |0  1  0 -1|       | 0    0    1 |
+//
+// 16 multiplications make 4 outputs instead of 36. All constants are dyadic: small integers come out exact. One
+// vector of channels at a time: 16 values in registers, 32 additions for an input patch, 24 for an output tile.
+#include "kernels/registration.hpp"
+#include "kernels/window_maximum.hpp"
+#include "simd/vec.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+namespace {
+
+using kernels::WinogradInput;
+using kernels::WinogradPool;
+using kernels::WinogradWeights;
+
+// B^T times a column of four.
+template <class T>
+FASTCONV_INLINE void input_column(const vec<T> (&d)[4], vec<T> (&t)[4]) {
+    t[0] = d[0] - d[2];
+    t[1] = d[1] + d[2];
+    t[2] = d[2] - d[1];
+    t[3] = d[1] - d[3];
+}
+
+template <class T>
+void winograd_input(const WinogradInput<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    for (index_t c = 0; c < op.channels; c += V) {
+        const auto column = [&](index_t q, vec<T>(&t)[4]) {
+            vec<T> d[4];
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] =
+                load(op.x + p * op.row_stride + q * op.pixel_stride + c);
+            input_column<T>(d, t);
+        };
+        // Neighbouring patches share two columns, transformed once.
+        vec<T> t[4][4];
+        column(0, t[0]);
+        column(1, t[1]);
+        for (index_t n = 0; n < op.tiles; ++n) {
+            column(2 * n + 2, t[2]);
+            column(2 * n + 3, t[3]);
+            T* v = op.v + n * op.channels + c;
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+                const vec<T> row[4] = {t[0][p], t[1][p], t[2][p], t[3][p]};
+                vec<T> out[4];
+                input_column<T>(row, out);
+                FASTCONV_UNROLL for (int q = 0; q < 4; ++q) store(v + (4 * p + q) * op.position_stride, out[q]);
+            }
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+                t[0][p] = t[2][p];
+                t[1][p] = t[3][p];
+            }
+        }
+    }
+}
+
+// G times a column of three.
+template <class T>
+FASTCONV_INLINE void weight_column(const vec<T> (&g)[3], vec<T> (&t)[4]) {
+    const vec<T> sum = g[0] + g[2];
+    t[0] = g[0];
+    t[1] = (sum + g[1]) * T(0.5);
+    t[2] = (sum - g[1]) * T(0.5);
+    t[3] = g[2];
+}
+
+template <class T>
+void winograd_weights(const WinogradWeights<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    const index_t last = op.flip ? 8 : 0, step = op.flip ? -1 : 1;
+    for (index_t c = 0; c < op.channels; ++c) {
+        for (index_t k = 0; k < op.columns; k += V) {
+            const T* g = op.g + c * op.channel_stride + k;
+            vec<T> t[3][4];  // columns of G g
+            FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
+                vec<T> taps[3];
+                FASTCONV_UNROLL for (int r = 0; r < 3; ++r) taps[r] =
+                    load(g + (last + step * (3 * r + s)) * op.tap_stride);
+                weight_column<T>(taps, t[s]);
+            }
+            T* u = op.u + (k / op.width * op.channels + c) * op.width + k % op.width;
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+                const vec<T> row[3] = {t[0][p], t[1][p], t[2][p]};
+                vec<T> out[4];
+                weight_column<T>(row, out);
+                FASTCONV_UNROLL for (int q = 0; q < 4; ++q) store(u + (4 * p + q) * op.position_stride, out[q]);
+            }
+        }
+    }
+}
+
+// A^T M A for one vector of columns.
+template <class T>
+FASTCONV_INLINE void output_tile(const T* m, index_t position_stride, vec<T> (&y)[4]) {
+    vec<T> t[2][4];
+    FASTCONV_UNROLL for (int q = 0; q < 4; ++q) {
+        vec<T> d[4];
+        FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] = load(m + (4 * p + q) * position_stride);
+        t[0][q] = d[0] + d[1] + d[2];
+        t[1][q] = d[1] - d[2] - d[3];
+    }
+    FASTCONV_UNROLL for (int p = 0; p < 2; ++p) {
+        y[2 * p] = t[p][0] + t[p][1] + t[p][2];
+        y[2 * p + 1] = t[p][1] - t[p][2] - t[p][3];
+    }
+}
+
+template <class T>
+void winograd_pool(const WinogradPool<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    const bool relu = op.activation == Activation::relu;
+    for (index_t n = 0; n < op.tiles; ++n) {
+        for (index_t k = 0; k < op.columns; k += V) {
+            const index_t place = n * op.columns + k;
+            const vec<T> shift = load(op.bias + k);
+            vec<T> y[4];
+            output_tile<T>(op.m + place, op.position_stride, y);
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) y[p] += shift;
+            store_maximum<T>(y, relu, op.y + place, op.codes + place);
+        }
+    }
+}
+
+template <class T>
+void fill(kernels::KernelsOf<T>& table) noexcept {
+    table.winograd_input = winograd_input<T>;
+    table.winograd_weights = winograd_weights<T>;
+    table.winograd_pool = winograd_pool<T>;
+}
+
+}  // namespace
+
+void register_winograd(Kernels& table) noexcept {
+    fill(table.f32);
+    fill(table.f64);
+}
+
+}  // namespace fastconv::FASTCONV_LEVEL
