@@ -7,45 +7,54 @@
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
-constexpr int group = 16;  // counters at a time: loops of this length become vector code
+constexpr int counters = lanes<double>;  // at a time, one in each 64-bit lane
 
-struct Words {
-    alignas(64) std::uint32_t of[4][group];  // word w of counter j
-};
-
-FASTCONV_INLINE void philox(std::uint64_t counter, std::uint64_t seed, Words& words) {
-    std::uint32_t(&c)[4][group] = words.of;
-    for (int j = 0; j < group; ++j) {
-        const std::uint64_t n = counter + static_cast<std::uint64_t>(j);
-        c[0][j] = static_cast<std::uint32_t>(n);
-        c[1][j] = static_cast<std::uint32_t>(n >> 32);
-        c[2][j] = c[3][j] = 0;
-    }
+// The 4 * counters words of `counters` counters, in order.
+FASTCONV_INLINE void philox(std::uint64_t counter, std::uint64_t seed, std::uint32_t* words) {
+    constexpr std::uint64_t low_half = 0xFFFFFFFF;
+    vec_u64 n;
+    FASTCONV_UNROLL for (int i = 0; i < counters; ++i) n[i] = counter + static_cast<std::uint64_t>(i);
+    vec_u64 c0 = n & low_half, c1 = n >> 32, c2{}, c3{};
     std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-        for (int j = 0; j < group; ++j) {
-            const std::uint64_t p0 = std::uint64_t{0xD2511F53} * c[0][j];
-            const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * c[2][j];
-            c[0][j] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1][j] ^ key0;
-            c[1][j] = static_cast<std::uint32_t>(p1);
-            c[2][j] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3][j] ^ key1;
-            c[3][j] = static_cast<std::uint32_t>(p0);
-        }
+    FASTCONV_UNROLL for (int round = 0; round < 10; ++round) {
+        const vec_u64 p0 = multiply_low_halves(c0, vec_u64{} + 0xD2511F53);
+        const vec_u64 p1 = multiply_low_halves(c2, vec_u64{} + 0xCD9E8D57);
+        c0 = (p1 >> 32) ^ c1 ^ std::uint64_t{key0};
+        c1 = p1 & low_half;
+        c2 = (p0 >> 32) ^ c3 ^ std::uint64_t{key1};
+        c3 = p0 & low_half;
         key0 += 0x9E3779B9;
         key1 += 0xBB67AE85;
     }
+    // Two words make a 64-bit lane; the lanes of both pairs alternate.
+    const auto pair0 = (vec<double>)(c0 | c1 << 32), pair1 = (vec<double>)(c2 | c3 << 32);
+    store(reinterpret_cast<double*>(words), interleave_low<double>(pair0, pair1));
+    store(reinterpret_cast<double*>(words + 2 * counters), interleave_high<double>(pair0, pair1));
 }
+
+// One word for each lane of T.
+template <class T>
+struct words_of {
+    typedef std::uint32_t type __attribute__((vector_size(4 * lanes<T>)));
+};
 
 template <class T>
 void dropout(index_t size, const T* x, T scale, std::uint32_t threshold, std::uint64_t seed, std::uint64_t counter,
              T* y) noexcept {
-    Words words;
-    for (index_t first = 0; first < size; first += 4 * group, counter += group) {
+    constexpr int group = 4 * counters;
+    alignas(vector_bytes) std::uint32_t words[group];
+    for (index_t first = 0; first < size; first += group, counter += counters) {
         philox(counter, seed, words);
-        const int n = size - first < 4 * group ? static_cast<int>(size - first) : 4 * group;
-        for (int i = 0; i < n; ++i) {
-            const bool kept = words.of[i % 4][i / 4] >= threshold;
-            y[first + i] = kept ? x[first + i] * scale : T(0);
+        if (size - first >= group) {
+            FASTCONV_UNROLL for (int i = 0; i < group; i += lanes<T>) {
+                typename words_of<T>::type word;
+                __builtin_memcpy(&word, words + i, sizeof(word));
+                const ivec<T> kept = __builtin_convertvector(word >= threshold, ivec<T>);
+                store(y + first + i, kept ? vec<T>(load(x + first + i) * scale) : vec<T>{});
+            }
+        } else {
+            for (int i = 0; i < static_cast<int>(size - first); ++i)
+                y[first + i] = words[i] >= threshold ? x[first + i] * scale : T(0);
         }
     }
 }

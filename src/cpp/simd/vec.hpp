@@ -285,5 +285,58 @@ struct Patch<float> {
 };
 #endif
 
+// Lanes of (a, b) by number, those of b counting from lanes<T>.
+#if defined(__AVX512F__)
+FASTCONV_INLINE vec<float> pick(vec<float> a, vec<float> b, ivec<float> number) {
+    return (vec<float>)_mm512_permutex2var_ps((__m512)a, (__m512i)number, (__m512)b);
+}
+FASTCONV_INLINE vec<double> pick(vec<double> a, vec<double> b, ivec<double> number) {
+    return (vec<double>)_mm512_permutex2var_pd((__m512d)a, (__m512i)number, (__m512d)b);
+}
+#elif defined(__clang__)
+template <class V, class I>
+FASTCONV_INLINE V pick(V a, V b, I number) {
+    constexpr int n = sizeof(V) / sizeof(a[0]);
+    V picked;
+    FASTCONV_UNROLL for (int i = 0; i < n; ++i) picked[i] = number[i] < n ? a[number[i]] : b[number[i] - n];
+    return picked;
+}
+#else
+template <class V, class I>
+FASTCONV_INLINE V pick(V a, V b, I number) {
+    return __builtin_shuffle(a, b, number);
+}
+#endif
+
+// a0 b0 a1 b1 ..., from the lower halves of a and b, or from the upper ones.
+template <class T>
+FASTCONV_INLINE vec<T> interleave(vec<T> a, vec<T> b, int first) {
+    ivec<T> number;
+    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) number[i] = first + i / 2 + (i % 2) * lanes<T>;
+    return pick(a, b, number);
+}
+template <class T>
+FASTCONV_INLINE vec<T> interleave_low(vec<T> a, vec<T> b) {
+    return interleave<T>(a, b, 0);
+}
+template <class T>
+FASTCONV_INLINE vec<T> interleave_high(vec<T> a, vec<T> b) {
+    return interleave<T>(a, b, lanes<T> / 2);
+}
+
+// 64-bit lanes; products of their lower halves.
+typedef std::uint64_t vec_u64 __attribute__((vector_size(vector_bytes)));
+#if defined(__AVX512F__)
+FASTCONV_INLINE vec_u64 multiply_low_halves(vec_u64 a, vec_u64 b) {
+    return (vec_u64)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+}
+#elif defined(__AVX2__)
+FASTCONV_INLINE vec_u64 multiply_low_halves(vec_u64 a, vec_u64 b) {
+    return (vec_u64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+#else
+FASTCONV_INLINE vec_u64 multiply_low_halves(vec_u64 a, vec_u64 b) { return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF); }
+#endif
+
 }  // namespace
 }  // namespace fastconv::FASTCONV_LEVEL
