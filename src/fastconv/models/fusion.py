@@ -17,9 +17,9 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from fastconv import activations, ops
+from fastconv import activations
 from fastconv.layers import Activation, Conv2D, Dense, Layer, MaxPooling2D, ReLU, Softmax
-from fastconv.layers.convolution import conv2d_gradients_wanted
+from fastconv.models.fused_pool import Conv2DMaxPooling2D
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,41 +45,6 @@ class Call(NamedTuple):
     inputs: tuple[SymbolicTensor, ...]
     result: SymbolicTensor
     layers: tuple[Layer, ...]
-
-
-class Conv2DMaxPooling2D:
-    """Conv2D -> linear or ReLU -> MaxPooling2D in one pass each way."""
-
-    def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
-        self._conv = conv
-        self._options: dict[str, Any] = {
-            "strides": conv.strides,
-            "padding": conv.padding,
-            "dilation_rate": conv.dilation_rate,
-            "groups": conv.groups,
-            "activation": "relu" if conv.activation is activations.relu else None,
-            "data_format": conv.data_format,
-            "pool_size": pool.pool_size,
-            "pool_strides": pool.strides,
-        }
-
-    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
-        kernel = self._conv.kernel.value
-        bias = None if self._conv.bias is None else self._conv.bias.value
-        if not training:
-            return ops.conv2d_max_pool2d(x, kernel, bias, **self._options), None
-        y, argmax = ops.conv2d_max_pool2d(x, kernel, bias, return_argmax=True, **self._options)
-        return y, (x, argmax, y)
-
-    def backward(
-        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
-    ) -> FloatArray | None:
-        x, argmax, y = saved
-        conv = self._conv
-        wrt, out = conv2d_gradients_wanted(conv.kernel, conv.bias, need_input_gradient)
-        return ops.conv2d_max_pool2d_gradients(
-            x, conv.kernel.value, grad, argmax, y, wrt=wrt, out=out, **self._options
-        ).x
 
 
 def fuse(order: Sequence[SymbolicTensor]) -> tuple[list[Call], bool]:
