@@ -47,7 +47,8 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel,
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
     const index_t groups = depthwise ? 1 : s.groups;
     const index_t depth = depthwise ? 1 : s.group_out_channels(), channels = s.in_channels / groups;
-    const double work = s.multiplications() / static_cast<double>(groups * s.stride_height * s.stride_width);
+    const double work = s.multiplications() / static_cast<double>(groups) / static_cast<double>(s.stride_height) /
+                        static_cast<double>(s.stride_width);
     // The inputs with one remainder modulo the stride are reached by the same taps.
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
         const Axis rows = gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height,

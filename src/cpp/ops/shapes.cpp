@@ -69,8 +69,8 @@ index_t windows(index_t in, const Window& w) {
 }  // namespace
 
 double Conv2dShape::multiplications() const {
-    return static_cast<double>(output_size()) * static_cast<double>(kernel_height * kernel_width) *
-           static_cast<double>(group_in_channels());
+    return static_cast<double>(output_size()) * static_cast<double>(kernel_height) *
+           static_cast<double>(kernel_width) * static_cast<double>(group_in_channels());
 }
 
 Conv2dShape conv2d_shape(const Conv2dGeometry& geometry, index_t batch, index_t in_height, index_t in_width,
