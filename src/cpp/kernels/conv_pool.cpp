@@ -44,7 +44,7 @@ FASTCONV_INLINE void tile(const ConvPoolStrip<T>& op, const T* x, const T* weigh
             vec<T> value[4];
             FASTCONV_UNROLL for (int p = 0; p < 4; ++p) value[p] = acc[n][p][j] + shift;
             const index_t place = n * op.y_stride + j * V;
-            store_maximum<T>(value, op.activation == Activation::relu, y + place, codes + place);
+            store_maximum<T>(value, op.activation == Activation::relu, y + place, codes ? codes + place : nullptr);
         }
     }
 }
@@ -53,13 +53,14 @@ template <class T, int Vectors>
 FASTCONV_INLINE void run_block(const ConvPoolStrip<T>& op, index_t column) {
     const T* weights = op.weights + column;
     const T* bias = op.bias + column;
+    std::uint8_t* codes = op.codes ? op.codes + column : nullptr;
     index_t n = 0;
     for (; n + windows_at_once <= op.windows; n += windows_at_once)
         tile<T, windows_at_once, Vectors>(op, op.x + 2 * n * op.pixel_stride, weights, bias,
-                                          op.y + n * op.y_stride + column, op.codes + n * op.y_stride + column);
+                                          op.y + n * op.y_stride + column, codes ? codes + n * op.y_stride : nullptr);
     for (; n < op.windows; ++n)
         tile<T, 1, Vectors>(op, op.x + 2 * n * op.pixel_stride, weights, bias, op.y + n * op.y_stride + column,
-                            op.codes + n * op.y_stride + column);
+                            codes ? codes + n * op.y_stride : nullptr);
 }
 
 template <class T>

@@ -58,7 +58,7 @@ struct PoolStrip {
 };
 
 // A row of `windows` pooling windows of 2x2 outputs of a convolution (unit stride and dilation, no padding), pooled
-// with stride 2; y[n * y_stride + k], k < columns, and its code likewise:
+// with stride 2; y[n * y_stride + k], k < columns, and its code likewise (codes may be null):
 //   o[p][q] = bias[k] + sum_{r < tap_rows} sum_{d < depth} x[(p + r) * row_stride + (2n + q) * pixel_stride + d]
 //                                                          * weights[(r * depth + d) * weight_stride + k]
 //   y = activation(max of the 4 o), code = 2p + q of the first maximum, + 4 where ReLU cut it off
@@ -167,8 +167,8 @@ struct WinogradWeights {
     index_t position_stride;
 };
 
-// y and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of m[position][n][k], `columns` a
-// multiple of `lanes`; all dense.
+// y[n * y_stride + k] and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of
+// m[position][n][k], dense, `columns` a multiple of `lanes`.
 template <class T>
 struct WinogradPool {
     const T* m;
@@ -178,6 +178,7 @@ struct WinogradPool {
     Activation activation;
     T* y;
     std::uint8_t* codes;
+    index_t y_stride;
 };
 
 constexpr int max_block_vectors = 4;

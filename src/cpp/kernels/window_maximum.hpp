@@ -7,7 +7,7 @@
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
-// Stores the first maximum of four and its code.
+// Stores the first maximum of four and, unless `code` is null, its code.
 template <class T>
 FASTCONV_INLINE void store_maximum(const vec<T> (&v)[4], bool relu, T* y, std::uint8_t* code) {
     const mask<T> right_above = greater(v[1], v[0]), right_below = greater(v[3], v[2]);
@@ -19,10 +19,10 @@ FASTCONV_INLINE void store_maximum(const vec<T> (&v)[4], bool relu, T* y, std::u
         // Where all four are cut off the first is the maximum.
         const mask<T> positive = greater(best, vec<T>{});
         store(y, larger(best, vec<T>{}));
-        store_bits<T>(code, right & positive, lower & positive, static_cast<mask<T>>(~positive));
+        if (code) store_bits<T>(code, right & positive, lower & positive, static_cast<mask<T>>(~positive));
     } else {
         store(y, best);
-        store_bits<T>(code, right, lower, mask<T>{});
+        if (code) store_bits<T>(code, right, lower, mask<T>{});
     }
 }
 

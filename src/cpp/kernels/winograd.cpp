@@ -116,12 +116,12 @@ void winograd_pool(const WinogradPool<T>& op) noexcept {
     const bool relu = op.activation == Activation::relu;
     for (index_t n = 0; n < op.tiles; ++n) {
         for (index_t k = 0; k < op.columns; k += V) {
-            const index_t place = n * op.columns + k;
+            const index_t place = n * op.y_stride + k;
             const vec<T> shift = load(op.bias + k);
             vec<T> y[4];
-            output_tile<T>(op.m + place, op.position_stride, y);
+            output_tile<T>(op.m + n * op.columns + k, op.position_stride, y);
             FASTCONV_UNROLL for (int p = 0; p < 4; ++p) y[p] += shift;
-            store_maximum<T>(y, relu, op.y + place, op.codes + place);
+            store_maximum<T>(y, relu, op.y + place, op.codes ? op.codes + place : nullptr);
         }
     }
 }

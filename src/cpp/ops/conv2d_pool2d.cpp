@@ -28,14 +28,14 @@ struct WindowCodes {
     }
 };
 
-// body(i, corner) for the pooled elements of rows [begin, end) of one image.
+// body(i, corner) for the pooled elements of some rows and channels of one image.
 template <class Body>
-void for_windows(const Conv2dShape& s, const Pool2dShape& p, index_t begin, index_t end, const Body& body) {
-    index_t i = begin * p.out_width * p.channels;
-    for (index_t row = begin; row < end; ++row)
+void for_windows(const Conv2dShape& s, const Pool2dShape& p, Range rows, Range channels, const Body& body) {
+    for (index_t row = rows.begin; row < rows.end; ++row)
         for (index_t column = 0; column < p.out_width; ++column)
-            for (index_t k = 0; k < p.channels; ++k, ++i)
-                body(i, (2 * row * s.out_width + 2 * column) * p.channels + k);
+            for (index_t k = channels.begin; k < channels.end; ++k)
+                body((row * p.out_width + column) * p.channels + k,
+                     (2 * row * s.out_width + 2 * column) * p.channels + k);
 }
 
 // The gradient of the convolution's output: at each maximum.
@@ -58,7 +58,7 @@ runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, co
             else
                 image[position] += grad[n * windows + i];
         };
-        for_windows(s, p, 0, p.out_height, add);
+        for_windows(s, p, {0, p.out_height}, {0, p.channels}, add);
     });
     if (outside)
         throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
@@ -88,34 +88,43 @@ void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, c
                        Activation activation, T* y, Maxima maxima, int num_threads) {
     if (p.output_size() == 0) return;
     const BandedPool<T> banded(s, p, kernel, num_threads);
-    const auto tiled = TiledPool<T>::make(s, p, kernel, bias);
+    const auto tiled = TiledPool<T>::make(s, p, kernel, bias, num_threads);
 
-    // As many rows as the buffers like, fewer if threads would run out of bands.
-    const int most = runtime::thread_count(s.batch * p.out_height, s.multiplications(), num_threads);
+    // As many rows as the buffers like, fewer if threads would run out of bands, then blocks of channels apart.
+    const index_t blocks = tiled ? tiled->blocks() : 1;
+    const int threads = runtime::thread_count(s.batch * p.out_height * blocks, s.multiplications(), num_threads);
+    const index_t wanted = threads > 1 ? 2 * threads : 1;
+    const index_t parts = s.batch < threads ? std::min<index_t>(blocks, threads) : 1;
     index_t band = tiled ? std::min(p.out_height, tiled->rows_at_once()) : banded.rows_at_once();
-    if (most > 1) band = std::clamp<index_t>(s.batch * p.out_height / (2 * most), 1, band);
-    const index_t bands = (p.out_height + band - 1) / band, items = s.batch * bands;
-    const int threads = runtime::thread_count(items, s.multiplications(), num_threads);
+    band = std::clamp<index_t>(s.batch * parts * p.out_height / wanted, 1, band);
+    if (parts > 1) band = std::min(p.out_height, tiled->rows_at_once());
+    const index_t bands = (p.out_height + band - 1) / band;
 
     const index_t image_in = s.in_height * s.in_width * s.in_channels;
     const index_t image_out = p.out_height * p.out_width * p.channels;
     const index_t buffer_size = std::max(banded.buffer_size(band), tiled ? tiled->buffer_size(band) : 0);
-    const index_t code_size = tiled && !maxima.codes ? image_out : 0;
+    const index_t code_size = maxima.argmax && !maxima.codes ? image_out : 0;
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
-    const runtime::Buffer<std::uint8_t> code_buffers(static_cast<std::size_t>(threads * code_size));
+    const runtime::Buffer<std::uint8_t> code_buffers(static_cast<std::size_t>(s.batch * code_size));
     const WindowCodes window(s);
-    runtime::parallel_for(items, threads, [&](index_t item, int thread) {
-        const index_t n = item / bands, begin = item % bands * band, end = std::min(p.out_height, begin + band);
+    runtime::parallel_for(s.batch * bands * parts, threads, [&](index_t item, int thread) {
+        const index_t part = item % parts, n = item / parts / bands;
+        const index_t begin = item / parts % bands * band, end = std::min(p.out_height, begin + band);
+        const auto [first_block, last_block] =
+            runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
         T* buffer = buffers.data() + thread * buffer_size;
         const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
                               maxima.codes ? maxima.codes + n * image_out : nullptr};
-        std::uint8_t* codes = maxima.codes ? of_image.codes : code_buffers.data() + thread * code_size;
-        if (!tiled || !tiled->run(begin, end, x + n * image_in, activation, y + n * image_out, codes, buffer)) {
-            banded.run({begin, end}, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
+        std::uint8_t* codes = code_size ? code_buffers.data() + n * code_size : of_image.codes;
+        const bool done = tiled && tiled->run({begin, end}, {first_block, last_block}, x + n * image_in, activation,
+                                              y + n * image_out, codes, buffer);
+        if (!done) {
+            if (part == 0)
+                banded.run({begin, end}, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
         } else if (maxima.argmax) {
-            for_windows(s, p, begin, end, [&](index_t i, index_t corner) {
-                of_image.argmax[i] = corner + window.offset[codes[i] & 3];
-            });
+            for_windows(
+                s, p, {begin, end}, tiled->columns({first_block, last_block}),
+                [&](index_t i, index_t corner) { of_image.argmax[i] = corner + window.offset[codes[i] & 3]; });
         }
     });
 }
@@ -154,7 +163,7 @@ void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, con
         std::atomic<bool> elsewhere{false};
         const int threads = runtime::thread_count(s.batch, static_cast<double>(p.output_size()), num_threads);
         runtime::parallel_for(s.batch, threads, [&](index_t n, int) {
-            for_windows(s, p, 0, p.out_height, [&](index_t i, index_t corner) {
+            for_windows(s, p, {0, p.out_height}, {0, p.channels}, [&](index_t i, index_t corner) {
                 const int code = window.of(argmax[n * windows + i] - corner);
                 if (code < 0) elsewhere = true;
                 codes.data()[n * windows + i] =

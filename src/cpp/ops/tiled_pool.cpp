@@ -6,7 +6,7 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/packing.hpp"
-#include "runtime/settings.hpp"
+#include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
@@ -14,30 +14,40 @@ namespace {
 constexpr index_t scratch_bytes = index_t{384} << 10;
 constexpr index_t most_direct_channels = 4;  // above, the transforms of Winograd pay, or a plain product is as good
 
+// Narrower blocks of output channels where there are too few rows of windows for every thread to have some.
+int vectors_for(int vectors, const Conv2dShape& s, const Pool2dShape& p, int num_threads) {
+    const index_t rows = s.batch * p.out_height;
+    const int threads = runtime::thread_count(rows * vectors, s.multiplications(), num_threads);
+    return s.batch < threads && vectors % 2 == 0 ? vectors / 2 : vectors;
+}
+
 }  // namespace
 
 template <class T>
 std::optional<TiledPool<T>> TiledPool<T>::make(const Conv2dShape& s, const Pool2dShape& p, const T* kernel,
-                                               const T* bias) {
+                                               const T* bias, int num_threads) {
     const index_t lanes = dispatch::active<T>().lanes;
     if (!has_codes(s, p) || s.out_channels % lanes != 0) return {};
     if (s.in_channels >= 1 && s.in_channels <= most_direct_channels)
-        return TiledPool(Method::direct, s, p, kernel, bias);
+        return TiledPool(Method::direct, s, p, kernel, bias, num_threads);
     const bool transformable = s.kernel_height == 3 && s.kernel_width == 3 && s.in_channels % lanes == 0;
     if (transformable && s.in_channels > 0 && runtime::precision() != runtime::Precision::strict)
-        return TiledPool(Method::winograd, s, p, kernel, bias);
+        return TiledPool(Method::winograd, s, p, kernel, bias, num_threads);
     return {};
 }
 
 template <class T>
-TiledPool<T>::TiledPool(Method method, const Conv2dShape& s, const Pool2dShape& p, const T* kernel, const T* bias)
+TiledPool<T>::TiledPool(Method method, const Conv2dShape& s, const Pool2dShape& p, const T* kernel, const T* bias,
+                        int num_threads)
     : method_(method),
       conv_(s),
       windows_per_row_(p.out_width),
       padded_width_(s.in_width + s.pad_left + s.pad_right),
       padded_(s.pad_top + s.pad_bottom + s.pad_left + s.pad_right > 0),
       kernel_(kernel),
-      block_vectors_(block_vectors<T>(s.out_channels)),
+      block_vectors_(vectors_for(block_vectors<T>(s.out_channels), s, p, num_threads)),
+      width_(block_vectors_ * dispatch::active<T>().lanes),
+      blocks_((s.out_channels + width_ - 1) / width_),
       bias_(static_cast<std::size_t>(s.out_channels)) {
     const auto& kernels = dispatch::active<T>();
     if (bias)
@@ -53,11 +63,10 @@ TiledPool<T>::TiledPool(Method method, const Conv2dShape& s, const Pool2dShape& 
     safe_magnitude_ = safe ? std::min(largest, largest / std::max(T(1), products * weight)) : T(-1);
 
     if (method != Method::winograd) return;
-    const index_t position = s.in_channels * s.out_channels, width = block_vectors_ * kernels.lanes;
-    const index_t blocks = (s.out_channels + width - 1) / width;
-    transformed_ = runtime::Buffer<T>(static_cast<std::size_t>(16 * blocks * s.in_channels * width));
-    kernels.winograd_weights({kernel, position, s.out_channels, s.in_channels, s.out_channels, width, false,
-                              transformed_.data(), blocks * s.in_channels * width});
+    const index_t tap = s.in_channels * s.out_channels, position = blocks_ * s.in_channels * width_;
+    transformed_ = runtime::Buffer<T>(static_cast<std::size_t>(16 * position));
+    kernels.winograd_weights(
+        {kernel, tap, s.out_channels, s.in_channels, s.out_channels, width_, false, transformed_.data(), position});
 }
 
 template <class T>
@@ -75,8 +84,9 @@ index_t TiledPool<T>::buffer_size(index_t rows) const {
 }
 
 template <class T>
-bool TiledPool<T>::run(index_t first_row, index_t last_row, const T* x, Activation activation, T* y,
-                       std::uint8_t* codes, T* buffer) const {
+bool TiledPool<T>::run(Range pooled, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+                       T* buffer) const {
+    const index_t first_row = pooled.begin, last_row = pooled.end;
     const Conv2dShape& s = conv_;
     // The rows of the image that the band reads, as if it stood alone.
     const index_t begin = std::max<index_t>(0, 2 * first_row - s.pad_top);
@@ -97,68 +107,71 @@ bool TiledPool<T>::run(index_t first_row, index_t last_row, const T* x, Activati
         buffer += rows * padded_row;
     }
     y += first_row * windows_per_row_ * s.out_channels;
-    codes += first_row * windows_per_row_ * s.out_channels;
+    if (codes) codes += first_row * windows_per_row_ * s.out_channels;
+    const Range columns = this->columns(blocks);
     if (method_ == Method::direct)
-        run_direct(last_row - first_row, read, activation, y, codes);
+        run_direct(pooled.size(), columns, read, activation, y, codes);
     else
-        run_winograd(last_row - first_row, read, activation, y, codes, buffer);
+        run_winograd(pooled.size(), columns, read, activation, y, codes, buffer);
     return true;
 }
 
 template <class T>
-void TiledPool<T>::run_direct(index_t rows, const T* x, Activation activation, T* y, std::uint8_t* codes) const {
+void TiledPool<T>::run_direct(index_t rows, Range columns, const T* x, Activation activation, T* y,
+                              std::uint8_t* codes) const {
     kernels::ConvPoolStrip<T> strip{};
     strip.row_stride = padded_width_ * conv_.in_channels;
     strip.pixel_stride = conv_.in_channels;
     strip.tap_rows = conv_.kernel_height;
     strip.depth = conv_.kernel_width * conv_.in_channels;
-    strip.weights = kernel_;
-    strip.weight_stride = strip.columns = strip.y_stride = conv_.out_channels;
-    strip.bias = bias_.data();
+    strip.weights = kernel_ + columns.begin;
+    strip.weight_stride = strip.y_stride = conv_.out_channels;
+    strip.columns = columns.size();
+    strip.bias = bias_.data() + columns.begin;
     strip.activation = activation;
     strip.windows = windows_per_row_;
     for (index_t row = 0; row < rows; ++row) {
+        const index_t place = row * windows_per_row_ * conv_.out_channels + columns.begin;
         strip.x = x + 2 * row * strip.row_stride;
-        strip.y = y + row * windows_per_row_ * conv_.out_channels;
-        strip.codes = codes + row * windows_per_row_ * conv_.out_channels;
+        strip.y = y + place;
+        strip.codes = codes ? codes + place : nullptr;
         dispatch::active<T>().conv_pool(strip);
     }
 }
 
 template <class T>
-void TiledPool<T>::run_winograd(index_t rows, const T* x, Activation activation, T* y, std::uint8_t* codes,
-                                T* buffer) const {
+void TiledPool<T>::run_winograd(index_t rows, Range columns, const T* x, Activation activation, T* y,
+                                std::uint8_t* codes, T* buffer) const {
     const auto& kernels = dispatch::active<T>();
-    const index_t channels = conv_.in_channels, columns = conv_.out_channels;
-    const index_t tiles = rows * windows_per_row_;
+    const index_t channels = conv_.in_channels, tiles = rows * windows_per_row_;
+    const index_t row_stride = padded_width_ * channels;
     T* v = buffer;
     T* m = v + 16 * tiles * channels;
-    const index_t row_stride = padded_width_ * channels;
     for (index_t row = 0; row < rows; ++row)
         kernels.winograd_input({x + 2 * row * row_stride, row_stride, channels, windows_per_row_, channels,
                                 v + row * windows_per_row_ * channels, tiles * channels});
 
-    const index_t width = block_vectors_ * kernels.lanes, blocks = (columns + width - 1) / width;
     static constexpr index_t no_offset[1] = {0};
     kernels::BatchReduce<T> product{};
     product.a_row_stride = channels;
     product.a_depth_stride = 1;
     product.a_offsets = product.b_offsets = no_offset;
-    product.b_block_stride = channels * width;
-    product.b_depth_stride = width;
+    product.b_block_stride = channels * width_;
+    product.b_depth_stride = width_;
     product.count = 1;
     product.depth = channels;
-    product.c_row_stride = product.columns = columns;
+    product.c_row_stride = product.columns = columns.size();
     product.rows = tiles;
     product.block_vectors = block_vectors_;
     product.activation = Activation::linear;
     for (int position = 0; position < 16; ++position) {
         product.a = v + position * tiles * channels;
-        product.b = transformed_.data() + position * blocks * channels * width;
-        product.c = m + position * tiles * columns;
+        product.b = transformed_.data() + (position * blocks_ * width_ + columns.begin) * channels;
+        product.c = m + position * tiles * columns.size();
         kernels.batch_reduce(product);
     }
-    kernels.winograd_pool({m, tiles * columns, tiles, columns, bias_.data(), activation, y, codes});
+    kernels.winograd_pool({m, tiles * columns.size(), tiles, columns.size(), bias_.data() + columns.begin, activation,
+                           y + columns.begin, codes ? codes + columns.begin : nullptr, conv_.out_channels});
 }
 
 template class TiledPool<float>;

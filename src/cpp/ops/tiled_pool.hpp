@@ -1,8 +1,10 @@
 // Fused convolution and pooling where 2x2 windows tile the output: the kernels pool in registers and give codes.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
+#include "ops/contraction.hpp"
 #include "ops/conv2d_pool2d.hpp"
 #include "runtime/block_pool.hpp"
 
@@ -13,21 +15,29 @@ class TiledPool {
   public:
     // Nothing where no kernel serves the shape. `bias` may be null.
     static std::optional<TiledPool> make(const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel,
-                                         const T* bias);
+                                         const T* bias, int num_threads);
 
     index_t rows_at_once() const;
     index_t buffer_size(index_t rows) const;
 
-    // As BandedPool::run, with codes. False, with nothing written, if a sum might not be finite: NaN needs the other.
-    bool run(index_t first_row, index_t last_row, const T* x, Activation activation, T* y, std::uint8_t* codes,
-             T* buffer) const;
+    // Blocks of output channels that can be computed apart.
+    index_t blocks() const { return blocks_; }
+    Range columns(Range blocks) const {
+        return {blocks.begin * width_, std::min(blocks.end * width_, conv_.out_channels)};
+    }
+
+    // As BandedPool::run, some blocks of it, with codes unless they are null. False, with nothing written, if a sum
+    // might not be finite: NaN needs the other.
+    bool run(Range rows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes, T* buffer) const;
 
   private:
     enum class Method { direct, winograd };
 
-    TiledPool(Method method, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias);
-    void run_direct(index_t rows, const T* x, Activation activation, T* y, std::uint8_t* codes) const;
-    void run_winograd(index_t rows, const T* x, Activation activation, T* y, std::uint8_t* codes, T* buffer) const;
+    TiledPool(Method method, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias,
+              int num_threads);
+    void run_direct(index_t rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes) const;
+    void run_winograd(index_t rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
+                      T* buffer) const;
 
     Method method_;
     Conv2dShape conv_;
@@ -36,7 +46,8 @@ class TiledPool {
     bool padded_;
     const T* kernel_;
     T safe_magnitude_;         // of the input: no sum overflows
-    int block_vectors_;        // Winograd: of transformed weights
+    int block_vectors_;        // of a block of output channels
+    index_t width_, blocks_;   // channels of a block, number of blocks
     runtime::Buffer<T> bias_;  // zeros for none
     runtime::Buffer<T> transformed_;
 };
