@@ -9,13 +9,14 @@ None where a size is not known. There is no automatic differentiation.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from fastconv import initializers
 from fastconv._errors import type_error, value_error
+from fastconv.configurable import Configurable
 from fastconv.layers.allocation import new_values
 from fastconv.layers.naming import unique_name
 from fastconv.layers.symbolic import Shape, SymbolicTensor
@@ -36,7 +37,7 @@ class LayerOptions(TypedDict, total=False):
     input_shape: Sequence[int | None] | None
 
 
-class Layer:
+class Layer(Configurable):
     """Base class of layers.
 
     Args:
@@ -55,6 +56,7 @@ class Layer:
     """Most axes of an input, None for any."""
     input_axes = ""
     """What the axes of an input are, for error messages."""
+    unsaved_arguments: ClassVar[frozenset[str]] = frozenset({"input_shape"})
     random_state: tuple[int, int] | None = None
     """(seed, offset) of the random numbers that the layer draws next; None if it draws none."""
 
