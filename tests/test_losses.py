@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from fastconv import losses, ops
 from fastconv.losses import (
+    BinaryCrossentropy,
     CategoricalCrossentropy,
+    Huber,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
@@ -39,6 +43,22 @@ def cross_entropy(targets: Array, shares: Array) -> Array:
 def softmax(x: Array) -> Array:
     exponentials = np.exp(x)
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+BITS = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1], [0, 0, 0]])
+
+
+def bit_entropy(bits: Array, shares: Array) -> Array:
+    terms = [
+        t * math.log(p) + (1 - t) * math.log(1 - p)
+        for t, p in zip(bits.ravel(), shares.ravel(), strict=True)
+    ]
+    return -np.reshape(terms, bits.shape).mean(axis=-1)
+
+
+def huber(errors: Array, delta: float) -> Array:
+    terms = [e * e / 2 if abs(e) <= delta else delta * (abs(e) - delta / 2) for e in errors.ravel()]
+    return np.reshape(terms, errors.shape).mean(axis=-1)
 
 
 CASES: dict[str, tuple[Loss, Array, Array, Array]] = {
@@ -89,6 +109,50 @@ CASES: dict[str, tuple[Loss, Array, Array, Array]] = {
         WEIGHTED,
         logits(4, 3),
         np.mean((WEIGHTED - logits(4, 3)) ** 2, axis=-1),
+    ),
+    "absolute values": (
+        MeanAbsoluteError(),
+        WEIGHTED,
+        logits(4, 3),
+        np.mean(np.abs(WEIGHTED - logits(4, 3)), axis=-1),
+    ),
+    "huber": (Huber(), WEIGHTED, logits(4, 3), huber(WEIGHTED - logits(4, 3), 1.0)),
+    "huber 2.5": (Huber(2.5), WEIGHTED, logits(4, 3), huber(WEIGHTED - logits(4, 3), 2.5)),
+    "bits": (
+        BinaryCrossentropy(),
+        BITS,
+        0.9 * probabilities(4, 3),
+        bit_entropy(BITS, 0.9 * probabilities(4, 3)),
+    ),
+    "bits, logits": (
+        BinaryCrossentropy(from_logits=True),
+        BITS,
+        logits(4, 3),
+        bit_entropy(BITS, 1 / (1 + np.exp(-logits(4, 3)))),
+    ),
+    "smooth bits": (
+        BinaryCrossentropy(label_smoothing=0.25),
+        BITS,
+        0.9 * probabilities(4, 3),
+        bit_entropy(0.75 * BITS + 0.125, 0.9 * probabilities(4, 3)),
+    ),
+    "smooth bits, logits": (
+        BinaryCrossentropy(True, 0.25),
+        BITS,
+        logits(4, 3),
+        bit_entropy(0.75 * BITS + 0.125, 1 / (1 + np.exp(-logits(4, 3)))),
+    ),
+    "smooth categorical": (
+        CategoricalCrossentropy(label_smoothing=0.25),
+        ONE_HOT,
+        probabilities(4, 3),
+        cross_entropy(0.75 * ONE_HOT + 0.25 / 3, probabilities(4, 3)),
+    ),
+    "smooth categorical logits": (
+        CategoricalCrossentropy(True, 0.25),
+        ONE_HOT,
+        logits(4, 3),
+        cross_entropy(0.75 * ONE_HOT + 0.25 / 3, softmax(logits(4, 3))),
     ),
 }
 
@@ -151,13 +215,47 @@ def test_softmax_and_loss_in_one_differ_from_two_by_the_clipping_alone() -> None
     assert through_logits[1] == pytest.approx(40.0)
 
 
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none", None])
-def test_reductions(reduction: str | None) -> None:
-    result = MeanSquaredError(reduction=reduction)([[1.0], [2.0]], [[3.0], [5.0]])
-    if reduction in ("none", None):
-        assert result.tolist() == [4, 9]
-    else:
-        assert result == {"sum": 13.0, "sum_over_batch_size": 6.5}[str(reduction)]
+def test_bits_that_are_certain() -> None:
+    loss = BinaryCrossentropy(reduction="none")
+    y_true, y_pred = np.array([[1.0], [0.0]]), np.array([[0.0], [0.0]])
+    np.testing.assert_allclose(loss(y_true, y_pred), [-np.log(1e-7), 1e-7], atol=2.0**-23)
+    _, gradient = loss.values_and_gradient(y_true, y_pred)
+    assert gradient.tolist() == [[0], [0]]
+    # From logits nothing is clipped.
+    values = BinaryCrossentropy(True, reduction="none")([[1], [0]], [[-200.0], [-200.0]])
+    assert values.tolist() == [200, 0]
+
+
+REDUCTIONS = {
+    # Values 4 and 9; with the weights 3 and 1 they are 12 and 9.
+    "sum_over_batch_size": (6.5, 10.5),
+    "mean": (6.5, 10.5),
+    "mean_with_sample_weight": (6.5, 5.25),
+    "sum": (13.0, 21.0),
+    "none": ([4, 9], [12, 9]),
+    None: ([4, 9], [12, 9]),
+}
+
+
+@pytest.mark.parametrize(("reduction", "expected"), REDUCTIONS.items())
+@pytest.mark.parametrize("weights", [[3, 1], [[3], [1]]])
+def test_reductions(reduction: str | None, expected: tuple[Any, Any], weights: Any) -> None:
+    loss = MeanSquaredError(reduction=reduction)
+    plain = loss([[1.0], [2.0]], [[3.0], [5.0]])
+    weighted = loss([[1.0], [2.0]], [[3.0], [5.0]], sample_weight=weights)
+    for result, figure in zip((plain, weighted), expected, strict=True):
+        assert (result if isinstance(result, float) else result.tolist()) == figure
+
+
+def test_weights_of_samples_and_of_pixels() -> None:
+    y_true, y_pred = np.zeros((2, 3, 1)), np.arange(6.0).reshape(2, 3, 1)
+    loss = MeanAbsoluteError(reduction="sum")
+    assert loss(y_true, y_pred, sample_weight=[1, 10]) == 0 + 1 + 2 + 30 + 40 + 50
+    assert loss(y_true, y_pred, sample_weight=[[0, 0, 1], [0, 10, 0]]) == 2 + 40
+    assert MeanAbsoluteError("mean_with_sample_weight")(y_true, y_pred, [0, 0]) == 0
+    for weights in ([1, 2, 3], [[1, 2], [3, 4]], 1.0, np.ones((2, 3, 2))):
+        with pytest.raises(ValueError, match="sample_weight must have one weight a sample"):
+            loss(y_true, y_pred, sample_weight=weights)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +304,14 @@ def test_targets_of_the_wrong_type(y_true: Any) -> None:
         ("categorical_crossentropy", CategoricalCrossentropy),
         ("mean_squared_error", MeanSquaredError),
         ("mse", MeanSquaredError),
+        ("mae", MeanAbsoluteError),
+        ("MeanAbsoluteError", MeanAbsoluteError),
+        ("huber", Huber),
+        ("binary_crossentropy", BinaryCrossentropy),
         (MeanSquaredError, MeanSquaredError),
+        (losses.binary_crossentropy, BinaryCrossentropy),
+        (losses.sparse_categorical_crossentropy, SparseCategoricalCrossentropy),
+        ({"class_name": "Huber", "config": {"delta": 2.0}}, Huber),
     ],
 )
 def test_get(name: Any, kind: type[Loss]) -> None:
@@ -220,3 +325,47 @@ def test_names() -> None:
         MeanSquaredError(reduction="median")
     with pytest.raises(ValueError, match="y_pred must have axes"):
         MeanSquaredError()(1.0, 1.0)
+
+
+def test_functions_give_one_value_a_sample() -> None:
+    zeros, ones = np.zeros((3, 2)), np.ones((3, 2))
+    assert losses.mean_squared_error(zeros, 3 * ones).tolist() == [9, 9, 9]
+    assert losses.mean_absolute_error(zeros, 3 * ones).tolist() == [3, 3, 3]
+    assert losses.huber(zeros, 3 * ones, delta=2.0).tolist() == [4, 4, 4]
+    expected = np.full(3, np.log(2))
+    for values in (
+        losses.binary_crossentropy(zeros, ones / 2),
+        losses.binary_crossentropy(zeros, zeros, from_logits=True, label_smoothing=0.5),
+        losses.categorical_crossentropy(np.eye(2)[[0, 1, 0]], ones),
+        losses.sparse_categorical_crossentropy([0, 1, 0], zeros, from_logits=True),
+    ):
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MeanSquaredError(reduction="sum"),
+        MeanAbsoluteError(name="mine"),
+        Huber(2.0),
+        BinaryCrossentropy(True, 0.25),
+        CategoricalCrossentropy(True, 0.25, reduction="none"),
+        SparseCategoricalCrossentropy(True),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_configurations(loss: Loss) -> None:
+    config = loss.get_config()
+    again = type(loss).from_config(config)
+    assert vars(again) == vars(loss)
+    assert vars(losses.get({"class_name": type(loss).__name__, "config": config})) == vars(loss)
+    with pytest.raises(ValueError, match="axis is not supported, expected -1, received 1"):
+        type(loss).from_config({**config, "axis": 1})
+
+
+def test_arguments_out_of_range() -> None:
+    for kind in (BinaryCrossentropy, CategoricalCrossentropy):
+        with pytest.raises(ValueError, match="label_smoothing is out of range, expected 0 <= lab"):
+            kind(label_smoothing=1.5)
+    with pytest.raises(ValueError, match="Huber: delta must be positive, expected > 0, receive"):
+        Huber(delta=0)

@@ -57,7 +57,7 @@ def check(function: Callable[[], float], array: Array, gradient: Array, seed: in
 def rewind(layer: Layer) -> None:
     """Have a dropout, whose mask depends on what it drew before, draw its first mask again."""
     if isinstance(layer, layers.Dropout):
-        layer._offset = 0
+        layer.random_state = layer.random_state[0], 0
 
 
 LAYERS = {

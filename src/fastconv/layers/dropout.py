@@ -26,7 +26,7 @@ class Dropout(Layer):
     Args:
         rate: 0 <= rate <= 1.
         noise_shape: only None: every value has its own mask.
-        seed: of this layer; by default from `utils.set_random_seed`.
+        seed: of this layer, modulo 2**64; by default from `utils.set_random_seed`.
         options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
 
     Raises:
@@ -47,8 +47,10 @@ class Dropout(Layer):
             rule = "is not supported"
             raise value_error("Dropout", "noise_shape", rule, None, repr(noise_shape))
         self.rate = float(rate)
-        self.seed = random.next_seed() if seed is None else operator.index(seed) % 2**64
-        self._offset = 0
+        self.noise_shape = noise_shape
+        self.seed = None if seed is None else operator.index(seed)
+        first = random.next_seed() if self.seed is None else self.seed % 2**64
+        self.random_state: tuple[int, int] = first, 0
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.check_ndim(input_shape)
@@ -57,14 +59,15 @@ class Dropout(Layer):
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
         if not training or self.rate == 0:
             return x, None
-        offset = self._offset
+        seed, offset = state = self.random_state
         # An array of n values uses up (n + 3) // 4 offsets.
-        self._offset = (offset + (x.size + 3) // 4) % 2**64
-        return ops.dropout(x, self.rate, seed=self.seed, offset=offset), offset
+        self.random_state = seed, (offset + (x.size + 3) // 4) % 2**64
+        return ops.dropout(x, self.rate, seed=seed, offset=offset), state
 
     def backward(
         self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
     ) -> FloatArray | None:
         if not need_input_gradient or saved is None:
             return grad
-        return ops.dropout(grad, self.rate, seed=self.seed, offset=saved, out=grad)
+        seed, offset = saved
+        return ops.dropout(grad, self.rate, seed=seed, offset=offset, out=grad)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from fastconv._errors import value_error
 from fastconv._shapes import normalize_int
@@ -42,6 +43,18 @@ class InputLayer(Layer):
         self.batch_shape: Shape = (batch_size, *sizes)
         self._output = SymbolicTensor(self.batch_shape, self, ())
         self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {"batch_shape": list(self.batch_shape), "dtype": self.dtype, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        arguments = dict(config)
+        batch_shape = arguments.pop("batch_shape", None)
+        if not isinstance(batch_shape, list | tuple) or not batch_shape:
+            expected = "sizes, the batch first"
+            raise value_error("InputLayer", "batch_shape", "is not valid", expected, batch_shape)
+        return cls(batch_shape[1:], batch_shape[0], **arguments)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -9,13 +9,15 @@ None where a size is not known. There is no automatic differentiation.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from fastconv import initializers
 from fastconv._errors import type_error, value_error
+from fastconv.configurable import Configurable
+from fastconv.layers.allocation import new_values
 from fastconv.layers.naming import unique_name
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.layers.variable import Float32Array, Variable
@@ -35,7 +37,7 @@ class LayerOptions(TypedDict, total=False):
     input_shape: Sequence[int | None] | None
 
 
-class Layer:
+class Layer(Configurable):
     """Base class of layers.
 
     Args:
@@ -54,6 +56,9 @@ class Layer:
     """Most axes of an input, None for any."""
     input_axes = ""
     """What the axes of an input are, for error messages."""
+    unsaved_arguments: ClassVar[frozenset[str]] = frozenset({"input_shape"})
+    random_state: tuple[int, int] | None = None
+    """(seed, offset) of the random numbers that the layer draws next; None if it draws none."""
 
     def __init__(
         self,
@@ -161,13 +166,15 @@ class Layer:
         name: str,
     ) -> Variable:
         """A new weight of this layer, with values from `initializer`."""
-        value = np.array(initializers.get(initializer)(tuple(shape)), np.float32, order="C")
-        if value.shape != tuple(shape):
-            rule = "gives the wrong shape"
-            raise value_error(self._title, f"the initializer of {name}", rule, shape, value.shape)
+        value = new_values(self._title, name, tuple(shape), initializers.get(initializer))
         variable = Variable(value, name, f"{self.name}/{name}", trainable=trainable)
         self._variables.append(variable)
         return variable
+
+    @property
+    def dtype(self) -> str:
+        """Of weights and results: always "float32"."""
+        return "float32"
 
     @property
     def trainable(self) -> bool:

@@ -25,13 +25,14 @@ class Objective:
 
     Args:
         loss: gives values and gradients.
-        identifiers: of the metrics, resolved once the shapes of targets and outputs are known.
+        identifiers: of the metrics, as given, resolved once the shapes of targets and outputs are
+            known.
     """
 
     def __init__(self, loss: Loss, identifiers: Sequence[MetricLike]) -> None:
         self.loss = loss
         self.metrics: list[Metric] = []
-        self._identifiers = tuple(identifiers)
+        self.identifiers = tuple(identifiers)
         self._loss_mean = metrics.Mean("loss")
         self._bound = False
 
@@ -40,7 +41,7 @@ class Objective:
         if not self._bound:
             self.metrics = [
                 metrics.get(identifier, target_shape, output_shape)
-                for identifier in self._identifiers
+                for identifier in self.identifiers
             ]
             self._bound = True
         loss = self.loss

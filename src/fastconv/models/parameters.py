@@ -30,6 +30,7 @@ class FlatParameters:
 
     def __init__(self, trainable: Sequence[Variable], frozen: Sequence[Variable]) -> None:
         self._variables = [*trainable, *frozen]
+        self._trainable = tuple(trainable)
         places, total = [], 0
         for variable in self._variables:
             places.append(total)
@@ -45,8 +46,16 @@ class FlatParameters:
             variable.value = value
             variable.gradient = None
             variable.owner = self
-        for variable, place in zip(trainable, places, strict=False):
-            variable.gradient = _view(self.gradients, place, variable)
+        self._places = tuple(places[: len(trainable)])
+        for variable, gradient in zip(trainable, self.views(self.gradients), strict=True):
+            variable.gradient = gradient
+
+    def views(self, values: Float32Array) -> list[Float32Array]:
+        """For each weight that trains the part of `values`, an array such as `gradients`."""
+        return [
+            _view(values, place, variable)
+            for variable, place in zip(self._trainable, self._places, strict=True)
+        ]
 
     @property
     def current(self) -> bool:
