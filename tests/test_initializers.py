@@ -126,3 +126,28 @@ def test_variance_scaling_arguments() -> None:
     for options in ({"scale": 0}, {"mode": "fan"}, {"distribution": "flat"}):
         with pytest.raises(ValueError, match=f"VarianceScaling: {next(iter(options))} "):
             initializers.VarianceScaling(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 2, 4), (2, 9)])
+def test_orthogonal(shape: tuple[int, ...]) -> None:
+    matrix = initializers.Orthogonal(gain=2, seed=1)(shape).reshape(-1, shape[-1])
+    small = matrix.T @ matrix if len(matrix) >= len(matrix.T) else matrix @ matrix.T
+    # Products of at most 9 float32 terms of sum 4, each term rounded once.
+    np.testing.assert_allclose(small, 4 * np.eye(len(small)), atol=9 * 4 * 2**-23)
+    assert not np.array_equal(matrix, initializers.get("orthogonal")(shape).reshape(matrix.shape))
+
+
+def test_identity() -> None:
+    assert initializers.Identity(3)((2, 3)).tolist() == [[3, 0, 0], [0, 3, 0]]
+    assert initializers.get("identity")((1, 1)).dtype == np.float32
+    with pytest.raises(ValueError, match=r"Identity: shape must have two axes, .*\(1, 2, 3\)"):
+        initializers.Identity()((1, 2, 3))
+    with pytest.raises(ValueError, match=r"Orthogonal: shape has too few axes, .*\(3,\)"):
+        initializers.Orthogonal()((3,))
+
+
+def test_seeds_that_are_not_given_stay_so() -> None:
+    assert initializers.GlorotUniform().seed is None
+    assert initializers.GlorotUniform(7).seed == 7
+    unseeded = initializers.GlorotUniform()
+    assert np.array_equal(unseeded(SHAPE), unseeded(SHAPE))

@@ -17,6 +17,7 @@ from fastconv import (
     models,
     ops,
     optimizers,
+    regularizers,
     utils,
 )
 from fastconv.config import (
@@ -62,6 +63,7 @@ __all__ = [
     "ops",
     "optimizers",
     "reference",
+    "regularizers",
     "set_num_threads",
     "set_precision",
     "show_config",

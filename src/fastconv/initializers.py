@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fastconv import random
 from fastconv._errors import value_error
+from fastconv.configurable import Configurable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
 
-class Initializer:
+class Initializer(Configurable):
     """A callable that gives a new float32 array of a shape."""
 
     def __call__(self, shape: Sequence[int]) -> Float32Array:
@@ -61,11 +62,12 @@ class RandomInitializer(Initializer):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = random.next_seed() if seed is None else operator.index(seed)
+        self.seed = None if seed is None else operator.index(seed)
+        self._first = random.next_seed() if self.seed is None else self.seed
 
     def generator(self) -> np.random.Generator:
         """A generator at the start of this initialiser's sequence."""
-        return random.generator(self.seed)
+        return random.generator(self._first)
 
 
 class RandomUniform(RandomInitializer):
@@ -198,6 +200,41 @@ class LecunNormal(VarianceScaling):
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
+class Orthogonal(RandomInitializer):
+    """A matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
+
+    The last axis makes the columns, all others the rows.
+
+    Source: Saxe et al. (2014); the signs of Mezzadri (2007) make every such matrix equally likely.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = gain
+
+    def __call__(self, shape: Sequence[int]) -> Float32Array:
+        if len(shape) < 2:
+            expected = "at least two axes"
+            raise value_error("Orthogonal", "shape", "has too few axes", expected, tuple(shape))
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = self.generator().standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(tall)
+        q *= np.sign(np.diag(r)) * self.gain
+        return (q if rows >= columns else q.T).reshape(shape).astype(np.float32)
+
+
+class Identity(Initializer):
+    """The identity matrix times `gain`, for weights with two axes."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Sequence[int]) -> Float32Array:
+        if len(shape) != 2:
+            raise value_error("Identity", "shape", "must have two axes", "2", tuple(shape))
+        return np.eye(*shape, dtype=np.float32) * np.float32(self.gain)
+
+
 def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight.
 
@@ -256,6 +293,8 @@ _NAMES: dict[str, type[Initializer]] = {
     "he_normal": HeNormal,
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
+    "orthogonal": Orthogonal,
+    "identity": Identity,
 }
 _NAMES |= {initializer.__name__: initializer for initializer in _NAMES.values()}
 
