@@ -2,5 +2,6 @@
 
 from fastconv.models.model import Model
 from fastconv.models.sequential import Sequential
+from fastconv.saving import load_model, save_model
 
-__all__ = ["Model", "Sequential"]
+__all__ = ["Model", "Sequential", "load_model", "save_model"]

@@ -20,6 +20,8 @@ from fastconv.models.training import Evaluator, Trainer
 from fastconv.progress import ProgressDisplay, check_verbose
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from fastconv._types import FloatArray
     from fastconv.layers.variable import Float32Array
     from fastconv.losses import Loss
@@ -250,18 +252,52 @@ class Model(Network):
         """The result for one batch."""
         return self(x)
 
+    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the model to a ".keras" file; see `fastconv.saving.save_model`."""
+        from fastconv import saving
+
+        saving.save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights to a file; see `fastconv.saving.save_weights`."""
+        from fastconv import saving
+
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | PathLike[str]) -> None:
+        """Take the weights of a file; see `fastconv.saving.load_weights`."""
+        from fastconv import saving
+
+        saving.load_weights(self, filepath)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of the last `compile`; empty if there was none."""
+        if self._objective is None:
+            return {}
+        metrics = list(self._objective.identifiers)
+        return {"optimizer": self.optimizer, "loss": self.loss, "metrics": metrics}
+
     def _evaluator(self) -> Evaluator:
         return Evaluator(self._get_plan(), self._compiled_objective("evaluate"))
 
     def _trainer(self) -> Trainer:
-        """Have the weights in this model's flat buffer and the optimizer's state beside it."""
+        objective = self._compiled_objective("fit")
+        parameters = self.flat_parameters()
         assert self.optimizer is not None
+        return Trainer(self._get_plan(), objective, self.optimizer, parameters)
+
+    def flat_parameters(self) -> FlatParameters:
+        """The weights in this model's flat buffers, with the optimizer's state beside them.
+
+        Raises:
+            ValueError: the optimizer is that of another model or of other weights.
+        """
         if self._parameters is None or not self._parameters.current:
             self._parameters = FlatParameters(self.trainable_weights, self.non_trainable_weights)
-        self.optimizer.claim(self)
-        self.optimizer.build(self._parameters.trainable.size)
-        objective = self._compiled_objective("fit")
-        return Trainer(self._get_plan(), objective, self.optimizer, self._parameters)
+        if self.optimizer is not None:
+            self.optimizer.claim(self)
+            self.optimizer.build(self._parameters.trainable.size)
+        return self._parameters
 
     def _changed(self) -> None:
         """Forget what was made of the layers and of what `compile` was given."""
