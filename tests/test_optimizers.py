@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastconv import optimizers
-from fastconv.optimizers import SGD, Adam, Optimizer, RMSprop
+from fastconv.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, schedules
 
 STEPS = 20
 # Each step rounds a few numbers of about 1 in float32; the parameters, of about 1, add up 20 steps.
@@ -58,6 +58,10 @@ def rmsprop(
     return rule
 
 
+def decayed(rule: Rule, decay: float, rate: float = 1e-3) -> Rule:
+    return lambda w, g, state, time: rule(w - rate * decay * w, g, state, time)
+
+
 CASES: dict[str, tuple[Callable[[], Optimizer], Rule]] = {
     "SGD": (SGD, sgd(0.01)),
     "SGD fast": (lambda: SGD(0.3), sgd(0.3)),
@@ -73,6 +77,14 @@ CASES: dict[str, tuple[Callable[[], Optimizer], Rule]] = {
         lambda: RMSprop(0.01, epsilon=0.1, centered=True),
         rmsprop(0.01, eps=0.1, centered=True),
     ),
+    "SGD decay": (lambda: SGD(0.1, weight_decay=0.25), decayed(sgd(0.1), 0.25, 0.1)),
+    "Adam decay": (lambda: Adam(weight_decay=0.5), decayed(adam(), 0.5)),
+    "AdamW": (AdamW, decayed(adam(), 0.004)),
+    "AdamW set": (
+        lambda: AdamW(0.05, 0.5, amsgrad=True),
+        decayed(adam(0.05, amsgrad=True), 0.5, 0.05),
+    ),
+    "RMSprop decay": (lambda: RMSprop(0.05, weight_decay=1.0), decayed(rmsprop(0.05), 1.0, 0.05)),
 }
 
 
@@ -135,7 +147,119 @@ def test_learning_rate_is_settable() -> None:
     assert optimizer.learning_rate == 0.25
 
 
+PARTS = (slice(0, 3), slice(3, 4), slice(4, 9))
+
+
+def clipped(gradients: list[float], **limits: float) -> list[float]:
+    """By norms taken one weight at a time, or of all, or value by value."""
+    if "clipvalue" in limits:
+        return [min(max(g, -limits["clipvalue"]), limits["clipvalue"]) for g in gradients]
+    parts = PARTS if "clipnorm" in limits else (slice(0, 9),)
+    (limit,) = limits.values()
+    result = list(gradients)
+    for part in parts:
+        norm = math.sqrt(sum(g * g for g in gradients[part]))
+        result[part] = [g * min(1.0, limit / norm) for g in gradients[part]]
+    return result
+
+
+@pytest.mark.parametrize(
+    "limits", [{"clipnorm": 1.5}, {"clipvalue": 0.7}, {"global_clipnorm": 2.0}], ids=str
+)
+def test_clipping(limits: dict[str, float]) -> None:
+    generator = np.random.default_rng(1)
+    parameters = generator.normal(size=9).astype(np.float32)
+    expected = parameters.tolist()
+    optimizer = SGD(0.1, momentum=0.5, **limits)  # type: ignore[arg-type]
+    optimizer.build(9, PARTS)
+    velocity = [0.0] * 9
+    changed = 0
+    for _ in range(STEPS):
+        gradients = generator.normal(size=9).astype(np.float32)
+        cut = clipped(gradients.tolist(), **limits)
+        changed += sum(abs(a - b) > 1e-3 for a, b in zip(cut, gradients.tolist(), strict=True))
+        optimizer.update(parameters, gradients)
+        velocity = [0.5 * v - 0.1 * g for v, g in zip(velocity, cut, strict=True)]
+        expected = [w + v for w, v in zip(expected, velocity, strict=True)]
+    assert STEPS < changed < 9 * STEPS
+    np.testing.assert_allclose(parameters, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("limits", [{"clipnorm": 1.0}, {"global_clipnorm": 1.0}], ids=str)
+def test_clipping_leaves_what_is_no_number_visible(limits: dict[str, float]) -> None:
+    parameters = np.zeros(2, np.float32)
+    SGD(0.5, **limits).update(parameters, np.float32([1, np.nan]))  # type: ignore[arg-type]
+    assert np.isnan(parameters).all()
+
+
+RATES: dict[str, tuple[schedules.LearningRateSchedule, Callable[[int], float]]] = {
+    "exponential": (schedules.ExponentialDecay(0.3, 7, 0.5), lambda t: 0.3 * 0.5 ** (t / 7)),
+    "staircase": (
+        schedules.ExponentialDecay(0.3, 7, 0.5, staircase=True),
+        lambda t: 0.3 * 0.5 ** (t // 7),
+    ),
+    "piecewise": (
+        schedules.PiecewiseConstantDecay([3, 9], [0.3, 0.2, 0.1]),
+        lambda t: 0.3 if t <= 3 else 0.2 if t <= 9 else 0.1,
+    ),
+    "cosine": (
+        schedules.CosineDecay(0.3, 12, alpha=0.1),
+        lambda t: 0.3 * (0.1 + 0.9 * math.cos(math.pi * min(t, 12) / 24) ** 2),
+    ),
+    "cosine with warm-up": (
+        schedules.CosineDecay(0.1, 10, warmup_target=0.3, warmup_steps=4),
+        lambda t: 0.1 + 0.05 * t if t < 4 else 0.3 * math.cos(math.pi * min(t - 4, 10) / 20) ** 2,
+    ),
+    "one cycle": (
+        schedules.OneCycle(0.3, 16, 0.25, initial_divisor=10, final_divisor=100),
+        lambda t: (
+            0.03 + 0.27 * math.sin(math.pi * t / 8) ** 2
+            if t < 4
+            else 0.003 + 0.297 * math.cos(math.pi * min(t - 4, 12) / 24) ** 2
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("schedule", "rate"), RATES.values(), ids=RATES)
+def test_schedules(schedule: schedules.LearningRateSchedule, rate: Callable[[int], float]) -> None:
+    optimizer = SGD(schedule)
+    parameters, expected = np.zeros(1, np.float32), 0.0
+    for step in range(STEPS):
+        assert schedule(step) == pytest.approx(rate(step), rel=1e-12)
+        assert optimizer.learning_rate == schedule(step)
+        optimizer.update(parameters, np.ones(1, np.float32))
+        expected -= rate(step)
+        assert parameters[0] == pytest.approx(expected, abs=TOLERANCE)
+    assert len({round(rate(step), 9) for step in range(STEPS)}) > 2
+
+
+def test_rates_from_functions_and_schedules_set_later() -> None:
+    rates = iter([0.5, 0.25, 0.125])
+    optimizer = SGD(lambda: next(rates))
+    parameters = np.zeros(1, np.float32)
+    optimizer.update(parameters, np.ones(1, np.float32))
+    optimizer.update(parameters, np.ones(1, np.float32))
+    assert parameters[0] == -0.75
+    optimizer.learning_rate = 0.5
+    assert optimizer.learning_rate == 0.5
+    optimizer.learning_rate = schedules.ExponentialDecay(1.0, 1, 0.5)
+    assert optimizer.learning_rate == 0.25
+    with pytest.raises(TypeError, match="SGD: learning_rate is given by a schedule and cannot be"):
+        optimizer.learning_rate = 0.5
+
+
+def test_decay_takes_the_rate_of_the_schedule() -> None:
+    parameters = np.ones(1, np.float32)
+    optimizer = SGD(schedules.PiecewiseConstantDecay([0], [0.5, 0.25]), weight_decay=0.5)
+    for _ in range(2):
+        optimizer.update(parameters, np.zeros(1, np.float32))
+    assert parameters[0] == (1 - 0.5 * 0.5) * (1 - 0.25 * 0.5)
+
+
 def test_keras_defaults() -> None:
+    w = AdamW()
+    assert (w.learning_rate, w.weight_decay, w.beta_1, w.beta_2) == (0.001, 0.004, 0.9, 0.999)
     assert SGD().learning_rate == 0.01
     assert SGD().momentum == 0
     assert not SGD().nesterov
@@ -157,6 +281,19 @@ def test_keras_defaults() -> None:
         (lambda: Adam(epsilon=-1), "Adam: epsilon is out of range"),
         (lambda: RMSprop(rho=2), "RMSprop: rho is out of range"),
         (lambda: optimizers.get("sgdm"), "optimizers.get: identifier is not known, expected one"),
+        (lambda: SGD(weight_decay=-1), "SGD: weight_decay is out of range, expected >= 0"),
+        (lambda: AdamW(weight_decay=None), "AdamW: weight_decay must be a number"),  # type: ignore[arg-type]
+        (lambda: SGD(clipnorm=0), "SGD: clipnorm must be positive, expected > 0 or None"),
+        (lambda: SGD(clipvalue=-1), "SGD: clipvalue must be positive"),
+        (lambda: SGD(global_clipnorm=math.nan), "SGD: global_clipnorm must be positive"),
+        (lambda: SGD(clipnorm=1, clipvalue=1), "SGD: clipping is given twice, expected one of"),
+        (lambda: schedules.CosineDecay(0.1, 0), "CosineDecay: decay_steps must be positive"),
+        (lambda: schedules.CosineDecay(0.1, 1, warmup_steps=-1), "warmup_steps must not be neg"),
+        (lambda: schedules.ExponentialDecay(0.1, -1, 0.5), "decay_steps must be positive"),
+        (lambda: schedules.PiecewiseConstantDecay([1], [0.1]), "values must be one more than bou"),
+        (lambda: schedules.PiecewiseConstantDecay([2, 1], [1, 2, 3]), "boundaries must ascend"),
+        (lambda: schedules.OneCycle(0.1, 0), "OneCycle: total_steps must be positive"),
+        (lambda: schedules.OneCycle(0.1, 9, 1.0), "OneCycle: warmup_share is out of range"),
         (lambda: setattr(Adam(), "learning_rate", -2), "Adam: learning_rate is out of range"),
     ],
 )
@@ -175,6 +312,7 @@ def test_types() -> None:
 def test_get() -> None:
     assert isinstance(optimizers.get("SGD"), SGD)
     assert isinstance(optimizers.get("rmsprop"), RMSprop)
+    assert isinstance(optimizers.get("AdamW"), AdamW)
     optimizer = Adam()
     assert optimizers.get(optimizer) is optimizer
     assert optimizer.name == "adam"

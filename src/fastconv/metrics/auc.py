@@ -175,7 +175,7 @@ class AUC(Metric):
             limits = self._thresholds.astype(np.float32)
             return np.asarray(np.searchsorted(limits, inside, side="left") - 1)
         scaled = np.ceil(inside * np.float32(self.num_thresholds - 1)).astype(np.intp)
-        return np.maximum(scaled - 1, 0)
+        return np.asarray(np.maximum(scaled - 1, 0))
 
     def _heights(self, y: Float64Array) -> Float64Array:
         if self.summation_method == "minoring":
