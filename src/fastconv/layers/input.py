@@ -54,7 +54,8 @@ class InputLayer(Layer):
         if not isinstance(batch_shape, list | tuple) or not batch_shape:
             expected = "sizes, the batch first"
             raise value_error("InputLayer", "batch_shape", "is not valid", expected, batch_shape)
-        return cls(batch_shape[1:], batch_shape[0], **arguments)
+        arguments |= {"shape": batch_shape[1:], "batch_size": batch_shape[0]}
+        return super().from_config(arguments)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
