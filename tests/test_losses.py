@@ -311,7 +311,6 @@ def test_targets_of_the_wrong_type(y_true: Any) -> None:
         (MeanSquaredError, MeanSquaredError),
         (losses.binary_crossentropy, BinaryCrossentropy),
         (losses.sparse_categorical_crossentropy, SparseCategoricalCrossentropy),
-        ({"class_name": "Huber", "config": {"delta": 2.0}}, Huber),
     ],
 )
 def test_get(name: Any, kind: type[Loss]) -> None:
@@ -358,8 +357,7 @@ def test_configurations(loss: Loss) -> None:
     config = loss.get_config()
     again = type(loss).from_config(config)
     assert vars(again) == vars(loss)
-    assert vars(losses.get({"class_name": type(loss).__name__, "config": config})) == vars(loss)
-    with pytest.raises(ValueError, match="axis is not supported, expected -1, received 1"):
+    with pytest.raises(ValueError, match=r"axis is not supported, .* received axis=1"):
         type(loss).from_config({**config, "axis": 1})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -324,3 +325,23 @@ def test_state_is_for_one_size() -> None:
     optimizer.build(3)
     with pytest.raises(ValueError, match="has state for other weights"):
         optimizer.build(4)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1, 0.5, True, clipvalue=2.0, name="mine"),
+        Adam(schedules.CosineDecay(0.1, 10, warmup_target=0.5, warmup_steps=3)),
+        AdamW(schedules.PiecewiseConstantDecay([3, 9], [0.3, 0.2, 0.1]), global_clipnorm=1.0),
+        Adam(schedules.ExponentialDecay(0.1, 10, 0.5, staircase=True), amsgrad=True),
+        RMSprop(schedules.OneCycle(0.5, 100), 0.5, clipnorm=1.0, centered=True),
+    ],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_configurations(optimizer: Optimizer) -> None:
+    config = json.loads(json.dumps(optimizer.get_config()))
+    again = type(optimizer).from_config(config)
+    assert again.get_config() == optimizer.get_config()
+    for step in (0, 5, 20):
+        optimizer.iterations = again.iterations = step
+        assert again.learning_rate == optimizer.learning_rate

@@ -23,7 +23,7 @@ from fastconv.losses.loss import Loss, match_rank
 from fastconv.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = [
     "BinaryCrossentropy",
@@ -62,10 +62,8 @@ _NAMES: dict[str, type[Loss]] = {
 }
 
 
-def get(
-    identifier: str | Loss | type[Loss] | Callable[..., Any] | Mapping[str, Any],
-) -> Loss:
-    """The loss of a name, a class, a function of this module, or a configuration.
+def get(identifier: str | Loss | type[Loss] | Callable[..., Any]) -> Loss:
+    """The loss of a name, a class or a function of this module.
 
     >>> get("mse").name
     'mean_squared_error'
@@ -78,8 +76,6 @@ def get(
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        return type(get(identifier["class_name"])).from_config(identifier.get("config") or {})
     if callable(identifier) and identifier in _FUNCTIONS:
         return _FUNCTIONS[identifier]()
     if not isinstance(identifier, str):

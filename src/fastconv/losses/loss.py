@@ -7,12 +7,13 @@ set once, so that nothing is checked twice in a step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastconv._errors import value_error
+from fastconv.configurable import Configurable
 from fastconv.layers.layer import as_numbers
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 _REDUCTIONS = (*_MEANS, "sum", "none", None)
-_KERAS_ONLY = {"axis": -1, "ignore_class": None}
-"""Arguments of Keras' losses that are missing here, with the only values that would do."""
 
 
-class Loss:
+class Loss(Configurable):
     """Base class of losses.
 
     Args:
@@ -124,24 +123,6 @@ class Loss:
             `(N, ...)` and `(N, ..., C)` in the dtype of `y_pred`.
         """
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this loss again, as Keras names them."""
-        return {"name": self.name, "reduction": self.reduction}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The loss of a configuration of `get_config`, of Keras' too.
-
-        Raises:
-            ValueError: an argument that is not supported.
-        """
-        arguments = {name: value for name, value in config.items() if name != "dtype"}
-        for name, supported in _KERAS_ONLY.items():
-            value = arguments.pop(name, supported)
-            if value != supported:
-                raise value_error(cls.__name__, name, "is not supported", supported, value)
-        return cls(**arguments)
 
 
 def prepare_weights(

@@ -95,6 +95,3 @@ class Huber(Loss):
         values = np.mean(slope * error, axis=-1)
         slope /= y_pred.shape[-1]
         return np.asarray(values), slope
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "delta": self.delta}

@@ -73,11 +73,11 @@ _NAMES |= {kind.__name__: kind for kind in (*_NAMES.values(), Accuracy)}
 
 
 def get(
-    identifier: str | Metric | type[Metric] | Callable[..., Any] | dict[str, Any],
+    identifier: str | Metric | type[Metric] | Callable[..., Any],
     target_shape: Shape,
     output_shape: Shape,
 ) -> Metric:
-    """The metric of a name, a class, a configuration or a function of `(y_true, y_pred)`.
+    """The metric of a name, a class or a function of `(y_true, y_pred)`.
 
     "accuracy" (or "acc") is binary if the last axis of the output has size 1, sparse if the targets
     have no axis of classes, categorical otherwise.
@@ -94,24 +94,18 @@ def get(
     if isinstance(identifier, str):
         if identifier in ("accuracy", "acc"):
             return _accuracy_of(target_shape, output_shape)(identifier)
-        metric = _kind(identifier)()
+        if identifier not in _NAMES:
+            expected = f"accuracy or one of {', '.join(_NAMES)}"
+            raise value_error("metrics.get", "identifier", "is not known", expected, identifier)
+        metric = _NAMES[identifier]()
         metric.name = identifier
         return metric
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        return _kind(identifier["class_name"]).from_config(identifier.get("config") or {})
     if callable(identifier):
         return MeanMetricWrapper(identifier)
     rule, expected = "must be a metric", "a name, a Metric or a function"
     raise type_error("metrics.get", "identifier", rule, expected, identifier)
-
-
-def _kind(name: str) -> type[Metric]:
-    if name not in _NAMES:
-        expected = f"accuracy or one of {', '.join(_NAMES)}"
-        raise value_error("metrics.get", "identifier", "is not known", expected, name)
-    return _NAMES[name]
 
 
 def _accuracy_of(target_shape: Shape, output_shape: Shape) -> Callable[[str], Metric]:

@@ -75,6 +75,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     direction = "max"
 
     def __init__(self, name: str | None = "binary_accuracy", *, threshold: float = 0.5) -> None:
+        self.threshold = threshold
         super().__init__(binary_accuracy, name, threshold=threshold)
 
 
@@ -112,7 +113,8 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     direction = "max"
 
     def __init__(self, k: int = 5, name: str | None = "top_k_categorical_accuracy") -> None:
-        super().__init__(top_k_categorical_accuracy, name, k=_checked_k(self, k))
+        self.k = _checked_k(self, k)
+        super().__init__(top_k_categorical_accuracy, name, k=k)
 
 
 class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
@@ -126,7 +128,8 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
     direction = "max"
 
     def __init__(self, k: int = 5, name: str | None = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(sparse_top_k_categorical_accuracy, name, k=_checked_k(self, k))
+        self.k = _checked_k(self, k)
+        super().__init__(sparse_top_k_categorical_accuracy, name, k=k)
 
 
 def _checked_k(metric: MeanMetricWrapper, k: int) -> int:

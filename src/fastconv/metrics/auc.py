@@ -64,7 +64,7 @@ class AUC(Metric):
         thresholds: Sequence[float] | None = None,
         multi_label: bool = False,
         num_labels: int | None = None,
-        label_weights: npt.ArrayLike | None = None,
+        label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
     ) -> None:
         super().__init__(name)
@@ -88,7 +88,7 @@ class AUC(Metric):
         self.num_thresholds = self._thresholds.size
         self.multi_label = bool(multi_label)
         self.num_labels = num_labels
-        self.label_weights = None if label_weights is None else np.asarray(label_weights, float)
+        self.label_weights = label_weights
         self.from_logits = bool(from_logits)
         self.reset_state()
 
@@ -108,7 +108,7 @@ class AUC(Metric):
         if sample_weight is not None:
             weights = weights * broadcast_weights(sample_weight, predictions.shape)
         if self.label_weights is not None and not self.multi_label:
-            weights = weights * self.label_weights
+            weights = weights * np.asarray(self.label_weights)
         buckets = self._buckets(predictions)
         labels = self._positive.shape[1]
         places = buckets.reshape(-1, labels) * labels + np.arange(labels)
@@ -143,18 +143,8 @@ class AUC(Metric):
         self._negative: Float64Array = np.zeros((self.num_thresholds, labels))
 
     def get_config(self) -> dict[str, Any]:
-        weights = self.label_weights
-        config = {
-            **super().get_config(),
-            "num_thresholds": self.num_thresholds,
-            "curve": self.curve,
-            "summation_method": self.summation_method,
-            "multi_label": self.multi_label,
-            "num_labels": self.num_labels,
-            "label_weights": None if weights is None else weights.tolist(),
-            "from_logits": self.from_logits,
-        }
-        return config if self._even else {**config, "thresholds": self.thresholds[1:-1]}
+        thresholds = None if self._even else self.thresholds[1:-1]
+        return {**super().get_config(), "thresholds": thresholds}
 
     def _start(self, shape: tuple[int, ...]) -> None:
         """Have the counts fit predictions of this shape."""

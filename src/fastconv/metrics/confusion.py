@@ -96,10 +96,6 @@ class ThresholdMetric(Metric):
         self.false_positives = np.zeros(count)
         self.false_negatives = np.zeros(count)
 
-    def get_config(self) -> dict[str, Any]:
-        own = {"thresholds": self.thresholds, "top_k": self.top_k, "class_id": self.class_id}
-        return {**super().get_config(), **own}
-
     def _share(self, others: npt.NDArray[np.float64]) -> Any:
         shares = divide_or_0(self.true_positives, self.true_positives + others)
         return float(shares[0]) if shares.size == 1 else shares

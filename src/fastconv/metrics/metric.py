@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fastconv.configurable import Configurable
 from fastconv.layers.naming import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Metric:
+class Metric(Configurable):
     """Base class: override `update_state`, `result` and `reset_state`.
 
     Args:
@@ -47,15 +48,6 @@ class Metric:
     def reset_state(self) -> None:
         """Start anew."""
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this metric again, as Keras names them."""
-        return {"name": self.name, "dtype": "float32"}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The metric of a configuration of `get_config`; a dtype is left out."""
-        return cls(**{name: value for name, value in config.items() if name != "dtype"})
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: npt.ArrayLike | None = None) -> Any:
         """Take in one batch and give the running figure."""
@@ -133,9 +125,6 @@ class MeanMetricWrapper(Average):
         """Take in one batch."""
         values = self._fn(np.asarray(y_true), np.asarray(y_pred), **self._options)
         self.add_values(np.asarray(values), sample_weight)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._options}
 
 
 def broadcast_weights(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastconv._errors import type_error, value_error
 from fastconv.optimizers import schedules
@@ -24,8 +24,8 @@ _NAMES: dict[str, Callable[[], Optimizer]] = {
 }
 
 
-def get(identifier: str | Optimizer | dict[str, Any]) -> Optimizer:
-    """The optimizer of a name, in any case, or of a configuration.
+def get(identifier: str | Optimizer) -> Optimizer:
+    """The optimizer of a name, in any case.
 
     >>> get("adam").learning_rate
     0.001
@@ -36,8 +36,6 @@ def get(identifier: str | Optimizer | dict[str, Any]) -> Optimizer:
     """
     if isinstance(identifier, Optimizer):
         return identifier
-    if isinstance(identifier, dict) and "class_name" in identifier:
-        return type(get(identifier["class_name"])).from_config(identifier.get("config") or {})
     if not isinstance(identifier, str):
         rule = "must be an optimizer"
         raise type_error("optimizers.get", "identifier", rule, "a name or an Optimizer", identifier)

@@ -31,6 +31,10 @@ _FAMILIES: dict[str, tuple[ModuleType, type]] = {
     "keras.losses": (losses, losses.Loss),
     "keras.metrics": (metrics, metrics.Metric),
     "keras.optimizers": (optimizers, optimizers.Optimizer),
+    "keras.optimizers.schedules": (
+        optimizers.schedules,
+        optimizers.schedules.LearningRateSchedule,
+    ),
     "keras.regularizers": (regularizers, regularizers.Regularizer),
 }
 """Keras' module: the module here, and the class that all classes of it derive from."""
@@ -40,6 +44,7 @@ _BASES = frozenset(
         "CrossEntropy",
         "Initializer",
         "Layer",
+        "LearningRateSchedule",
         "Loss",
         "MeanMetricWrapper",
         "Metric",

@@ -82,7 +82,7 @@ def read_optimizer(where: str, model: Model, arrays: StoredArrays) -> None:
 
 def has_constant_rate(optimizer: Optimizer) -> bool:
     """Whether the learning rate is a number that the file keeps."""
-    return isinstance(optimizer.learning_rate, float)
+    return optimizer.schedule is None
 
 
 def _order(optimizer: Optimizer, weights: int) -> list[tuple[str, int]]:
