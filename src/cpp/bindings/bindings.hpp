@@ -11,6 +11,7 @@ void bind_conv2d_pool2d(pybind11::module_& m);
 void bind_matmul(pybind11::module_& m);
 void bind_elementwise(pybind11::module_& m);
 void bind_memory(pybind11::module_& m);
+void bind_chain(pybind11::module_& m);
 void bind_control(pybind11::module_& m);
 
 }  // namespace fastconv::bindings

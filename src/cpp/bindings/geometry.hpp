@@ -20,7 +20,8 @@ using PoolIntegers = std::array<index_t, 10>;
 
 // `input` (N,H,W,C) and `kernel` (kh,kw,C/groups,K) are of rank 4. The kernel's third dimension is checked
 // with the rest of its shape, against group_in_channels() of the result.
-inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const py::array& input, const py::array& kernel) {
+inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const std::array<index_t, 4>& input,
+                                     const py::array& kernel) {
     return ops::conv2d_shape({.stride_height = g[0],
                               .stride_width = g[1],
                               .dilation_height = g[2],
@@ -30,8 +31,12 @@ inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const py::array& inp
                               .pad_left = g[6],
                               .pad_right = g[7],
                               .groups = g[8]},
-                             input.shape(0), input.shape(1), input.shape(2), input.shape(3), kernel.shape(0),
-                             kernel.shape(1), kernel.shape(3));
+                             input[0], input[1], input[2], input[3], kernel.shape(0), kernel.shape(1),
+                             kernel.shape(3));
+}
+
+inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const py::array& input, const py::array& kernel) {
+    return conv2d_shape(g, {input.shape(0), input.shape(1), input.shape(2), input.shape(3)}, kernel);
 }
 
 inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, index_t batch, index_t in_height, index_t in_width,

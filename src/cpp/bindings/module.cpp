@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, m) {
     fastconv::bindings::bind_matmul(m);
     fastconv::bindings::bind_elementwise(m);
     fastconv::bindings::bind_memory(m);
+    fastconv::bindings::bind_chain(m);
     fastconv::bindings::bind_control(m);
 }

@@ -8,41 +8,50 @@
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
-namespace {
 
-bool is_depthwise(const Conv2dShape& s) {
-    return s.groups > 1 && s.in_channels == s.groups && s.out_channels == s.groups;
+template <class T>
+PackedWeights<T> conv2d_weights(const Conv2dShape& s, const T* kernel, int num_threads) {
+    return s.is_depthwise() ? PackedWeights<T>::diagonal(s, kernel)
+                            : PackedWeights<T>::forward(s, kernel, num_threads);
 }
 
-}  // namespace
+template <class T>
+std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& s, const PackedWeights<T>& weights) {
+    const bool depthwise = s.is_depthwise();
+    const index_t groups = depthwise ? 1 : s.groups;
+    const Axis rows =
+        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
+    const Axis columns =
+        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
+    std::vector<Contraction<T>> contractions;
+    for (index_t g = 0; g < groups; ++g)
+        contractions.emplace_back(rows, columns, dense_strides(s.in_height, s.in_width, s.in_channels),
+                                  dense_strides(s.out_height, s.out_width, s.out_channels), s.group_in_channels(),
+                                  s.out_channels / groups, weights.of_group(g), depthwise);
+    return contractions;
+}
 
 template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Activation activation, T* y,
             int num_threads) {
     if (s.output_size() == 0) return;
-    const bool depthwise = is_depthwise(s);
-    const auto weights =
-        depthwise ? PackedWeights<T>::diagonal(s, kernel) : PackedWeights<T>::forward(s, kernel, num_threads);
-    const Axis rows =
-        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
-    const Axis columns =
-        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
+    const auto weights = conv2d_weights(s, kernel, num_threads);
+    const auto contractions = conv2d_contractions(s, weights);
     const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
     const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
-    const index_t groups = depthwise ? 1 : s.groups;
-    const index_t depth = s.group_in_channels(), filters = s.out_channels / groups;
-    for (index_t g = 0; g < groups; ++g) {
-        const Contraction<T> contraction(rows, columns, in, out, depth, filters, weights.of_group(g), depthwise);
-        run_all(contraction, s.batch, in, out, x + g * depth, y + g * filters, bias ? bias + g * filters : nullptr,
-                activation, s.multiplications() / static_cast<double>(groups), num_threads);
-    }
+    const index_t groups = static_cast<index_t>(contractions.size());
+    const index_t depth = s.in_channels / groups, filters = s.out_channels / groups;
+    for (index_t g = 0; g < groups; ++g)
+        run_all(contractions[static_cast<std::size_t>(g)], s.batch, in, out, x + g * depth, y + g * filters,
+                bias ? bias + g * filters : nullptr, activation, s.multiplications() / static_cast<double>(groups),
+                num_threads);
 }
 
 template <class T>
 void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
                            T* dx, int num_threads) {
     if (s.input_size() == 0) return;
-    const bool depthwise = is_depthwise(s);
+    const bool depthwise = s.is_depthwise();
     const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
     const index_t groups = depthwise ? 1 : s.groups;
@@ -68,6 +77,10 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel,
     }
 }
 
+template PackedWeights<float> conv2d_weights(const Conv2dShape&, const float*, int);
+template PackedWeights<double> conv2d_weights(const Conv2dShape&, const double*, int);
+template std::vector<Contraction<float>> conv2d_contractions(const Conv2dShape&, const PackedWeights<float>&);
+template std::vector<Contraction<double>> conv2d_contractions(const Conv2dShape&, const PackedWeights<double>&);
 template void conv2d(const Conv2dShape&, const float*, const float*, const float*, Activation, float*, int);
 template void conv2d(const Conv2dShape&, const double*, const double*, const double*, Activation, double*, int);
 template void conv2d_input_gradient(const Conv2dShape&, const float*, const float*, const float*, Activation, float*,

@@ -23,6 +23,7 @@ struct Conv2dShape : Conv2dGeometry {
     index_t kernel_height, kernel_width, out_channels;
     index_t out_height, out_width;
 
+    bool is_depthwise() const { return groups > 1 && in_channels == groups && out_channels == groups; }
     index_t group_in_channels() const { return in_channels / groups; }
     index_t group_out_channels() const { return out_channels / groups; }
     index_t input_size() const { return batch * in_height * in_width * in_channels; }

@@ -167,7 +167,7 @@ template <class T>
 void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
     const index_t kernel_size = s.kernel_size();
     if (kernel_size == 0) return;
-    const bool depthwise = s.groups > 1 && s.in_channels == s.groups && s.out_channels == s.groups;
+    const bool depthwise = s.is_depthwise();
     const index_t groups = depthwise ? 1 : s.groups;
     const index_t channels = s.in_channels / groups, filters = s.out_channels / groups;
     const index_t lanes = dispatch::active<T>().lanes;

@@ -61,71 +61,99 @@ runtime::Buffer<T> transpose(index_t rows, index_t columns, const T* in, int num
 }  // namespace
 
 template <class T>
+PreparedMatrix<T>::PreparedMatrix(index_t columns, index_t depth, const T* b, bool transposed, bool keep_in_place,
+                                  int num_threads)
+    : columns_(columns),
+      depth_(depth),
+      block_vectors_(block_vectors<T>(columns)),
+      width_(block_vectors_ * dispatch::active<T>().lanes),
+      blocks_(pieces(columns, width_)),
+      b_(b),
+      block_stride_(width_),
+      depth_stride_(columns) {
+    const index_t row_bytes = width_ * static_cast<index_t>(sizeof(T));
+    const index_t passes = pieces(std::max<index_t>(1, depth), std::max<index_t>(1, block_bytes / row_bytes));
+    pass_ = std::max<index_t>(1, pieces(depth, passes));
+    // In place the last vector of a row must not reach beyond the end.
+    const bool readable = !transposed && columns % dispatch::active<T>().lanes == 0;
+    if (readable && (columns == width_ || keep_in_place)) return;
+    copy_ = packed(columns, depth, width_, b, transposed, num_threads);
+    b_ = copy_.data();
+    block_stride_ = depth * width_;
+    depth_stride_ = width_;
+}
+
+template <class T>
+index_t PreparedMatrix<T>::tallest_tile() const {
+    return dispatch::active<T>().tile_rows[block_vectors_ - 1];
+}
+
+template <class T>
+index_t PreparedMatrix<T>::rows_at_once() const {
+    const index_t tile_bytes = pass_ * tallest_tile() * static_cast<index_t>(sizeof(T));
+    return std::max<index_t>(1, item_bytes / tile_bytes) * tallest_tile();
+}
+
+template <class T>
+void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation,
+                                 T* c) const {
+    static constexpr index_t no_offset[1] = {0};
+    kernels::BatchReduce<T> op{};
+    op.a_row_stride = depth_;
+    op.a_depth_stride = 1;
+    op.a_offsets = op.b_offsets = no_offset;
+    op.b_block_stride = block_stride_;
+    op.b_depth_stride = depth_stride_;
+    op.block_vectors = block_vectors_;
+    op.count = 1;
+    op.c_row_stride = columns_;
+    op.rows = rows;
+    for (index_t first = 0; first == 0 || first < depth_; first += pass_) {
+        const bool last = first + pass_ >= depth_;
+        op.depth = std::min(pass_, depth_ - first);
+        op.accumulate = first > 0;
+        op.activation = last ? activation : Activation::linear;
+        op.a = a + first;
+        for (index_t block = blocks.begin; block < blocks.end; ++block) {
+            const index_t column = block * width_;
+            op.columns = std::min(width_, columns_ - column);
+            op.b = b_ + block * block_stride_ + first * depth_stride_;
+            op.c = c + column;
+            op.bias = last && bias ? bias + column : nullptr;
+            dispatch::active<T>().batch_reduce(op);
+        }
+    }
+}
+
+template <class T>
 void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool transpose_a, const T* b, bool transpose_b,
             const T* bias, Activation activation, T* c, int num_threads) {
     if (rows == 0 || columns == 0) return;
-    const auto& kernels = dispatch::active<T>();
-    kernels::BatchReduce<T> common{};
-    common.block_vectors = block_vectors<T>(columns);
-    const index_t width = common.block_vectors * kernels.lanes, blocks = pieces(columns, width);
-
-    runtime::Buffer<T> a_copy, b_copy;
+    runtime::Buffer<T> a_copy;
     if (transpose_a && rows > 1 && depth > 1) {
         a_copy = transpose(depth, rows, a, num_threads);
         a = a_copy.data();
     }
-    common.b_depth_stride = columns;
-    common.b_block_stride = width;
-    const bool in_place = !transpose_b && columns % kernels.lanes == 0 && (columns == width || rows < few_rows);
-    if (!in_place) {
-        b_copy = packed(columns, depth, width, b, transpose_b, num_threads);
-        b = b_copy.data();
-        common.b_depth_stride = width;
-        common.b_block_stride = depth * width;
-    }
+    const PreparedMatrix<T> matrix(columns, depth, b, transpose_b, rows < few_rows, num_threads);
 
-    const index_t element = sizeof(T);
-    const index_t pass =
-        std::max<index_t>(1, pieces(depth, pieces(std::max<index_t>(1, depth), block_bytes / (width * element))));
-    const index_t tallest = kernels.tile_rows[common.block_vectors - 1];
-    const index_t fitting = std::max<index_t>(1, item_bytes / (pass * element * tallest)) * tallest;
+    const index_t blocks = matrix.blocks(), tallest = matrix.tallest_tile();
     const double work = static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth);
     const int threads = runtime::thread_count(pieces(rows, tallest) * blocks, work, num_threads);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     const index_t even = pieces(pieces(rows, std::clamp<index_t>(wanted / blocks, 1, rows)), tallest) * tallest;
-    const index_t row_piece = std::min(fitting, even), row_items = pieces(rows, row_piece);
+    const index_t row_piece = std::min(matrix.rows_at_once(), even), row_items = pieces(rows, row_piece);
     const index_t block_items = std::min(blocks, pieces(wanted, row_items));
-
-    static constexpr index_t no_offset[1] = {0};
     runtime::parallel_for(row_items * block_items, threads, [&](index_t item, int) {
         const index_t row = item / block_items * row_piece;
         const auto [first_block, last_block] =
             runtime::share(blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
-        kernels::BatchReduce<T> op = common;
-        op.a_row_stride = depth;
-        op.a_depth_stride = 1;
-        op.a_offsets = op.b_offsets = no_offset;
-        op.count = 1;
-        op.c_row_stride = columns;
-        op.rows = std::min(row_piece, rows - row);
-        for (index_t first = 0; first == 0 || first < depth; first += pass) {
-            const bool last = first + pass >= depth;
-            op.depth = std::min(pass, depth - first);
-            op.accumulate = first > 0;
-            op.activation = last ? activation : Activation::linear;
-            op.a = a + row * depth + first;
-            for (index_t block = first_block; block < last_block; ++block) {
-                const index_t column = block * width;
-                op.columns = std::min(width, columns - column);
-                op.b = b + block * common.b_block_stride + first * common.b_depth_stride;
-                op.c = c + row * columns + column;
-                op.bias = last && bias ? bias + column : nullptr;
-                kernels.batch_reduce(op);
-            }
-        }
+        matrix.multiply(std::min(row_piece, rows - row), {first_block, last_block}, a + row * depth, bias, activation,
+                        c + row * columns);
     });
 }
 
+template class PreparedMatrix<float>;
+template class PreparedMatrix<double>;
 template void matmul(index_t, index_t, index_t, const float*, bool, const float*, bool, const float*, Activation,
                      float*, int);
 template void matmul(index_t, index_t, index_t, const double*, bool, const double*, bool, const double*, Activation,

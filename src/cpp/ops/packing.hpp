@@ -36,4 +36,10 @@ class PackedWeights {
     index_t group_stride_ = 0;
 };
 
+// The forward convolution's weights, and its sums over them, one for each group (depthwise: one for all).
+template <class T>
+PackedWeights<T> conv2d_weights(const Conv2dShape& shape, const T* kernel, int num_threads);
+template <class T>
+std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& shape, const PackedWeights<T>& weights);
+
 }  // namespace fastconv::ops
