@@ -31,6 +31,19 @@ def stub_functions() -> dict[str, list[str]]:
     }
 
 
+def stub_classes() -> dict[str, dict[str, list[str]]]:
+    """Methods and their arguments, by the class of the stub."""
+    return {
+        node.name: {
+            method.name: [argument.arg for argument in method.args.args]
+            for method in node.body
+            if isinstance(method, ast.FunctionDef)
+        }
+        for node in STUB.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
 def stub_values() -> dict[str, str]:
     return {
         ast.unparse(node.target): ast.unparse(node.annotation)
@@ -53,7 +66,17 @@ def top_level_arguments(signature: str) -> list[str]:
 
 def test_stub_names_everything() -> None:
     public = {name for name in vars(_core) if not name.startswith("__")}
-    assert public == set(stub_functions()) | set(stub_values())
+    assert public == set(stub_functions()) | set(stub_values()) | set(stub_classes())
+
+
+def test_stub_methods() -> None:
+    for name, methods in stub_classes().items():
+        known = vars(getattr(_core, name))
+        public = {method for method in known if not method.startswith("_")} | {"__init__"}
+        assert public == set(methods)
+        for method, arguments in methods.items():
+            signature = inspect.getdoc(known[method]).splitlines()[0]
+            assert top_level_arguments(signature) == arguments
 
 
 @pytest.mark.parametrize("name", stub_functions())

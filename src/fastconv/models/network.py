@@ -174,7 +174,8 @@ class Network(Layer):
             raise value_error(
                 operation, "x", f"does not fit the input of {self.name}", expected, x.shape
             )
-        self.compute_output_shape(x.shape)
+        if None in expected[1:]:
+            self.compute_output_shape(x.shape)
         return x
 
     def _get_plan(self) -> Plan:

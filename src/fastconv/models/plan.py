@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastconv import activations
 from fastconv._errors import value_error
 from fastconv.models.fusion import Runner, fuse
+from fastconv.models.native import NativeChain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +52,19 @@ class Plan:
         self._slot_count = len(slots)
         self._output = steps[-1].target if steps else 0
         self.steps = _with_last_uses(steps, self._output)
+        self._is_chain = [(i,) for i in range(len(steps))] == [step.sources for step in steps]
+        self._native: NativeChain | None = None
 
     def forward(self, x: FloatArray) -> FloatArray:
         """What the steps give for one batch. Arrays that no later step reads are given back."""
+        if self._is_chain:
+            native = self._native
+            if native is None or (native.complete and not native.serves(x)):
+                native = self._native = NativeChain(
+                    [step.runner for step in self.steps], x.shape[1:]
+                )
+            if native.serves(x):
+                return native.run(x)
         values: list[Any] = [None] * self._slot_count
         values[0] = x
         for step in self.steps:
