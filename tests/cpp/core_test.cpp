@@ -53,7 +53,8 @@ void for_each_product(const ops::Conv2dShape& s, const Body& body) {
                         if (h < 0 || h >= s.in_height || w < 0 || w >= s.in_width) continue;
                         for (index_t c = 0; c < depth; ++c)
                             for (index_t k = 0; k < s.out_channels; ++k)
-                                body(((n * s.in_height + h) * s.in_width + w) * s.in_channels + k / filters * depth + c,
+                                body(((n * s.in_height + h) * s.in_width + w) * s.in_channels + k / filters * depth +
+                                         c,
                                      ((r * s.kernel_width + t) * depth + c) * s.out_channels + k,
                                      ((n * s.out_height + p) * s.out_width + q) * s.out_channels + k);
                     }
@@ -85,7 +86,8 @@ void test_matmul(index_t m, index_t n, index_t k, bool transpose_a, bool transpo
     for (index_t i = 0; i < m; ++i)
         for (index_t j = 0; j < n; ++j)
             for (index_t l = 0; l < k; ++l)
-                expected[i * n + j] += a[transpose_a ? l * m + i : i * k + l] * b[transpose_b ? j * k + l : l * n + j];
+                expected[i * n + j] +=
+                    a[transpose_a ? l * m + i : i * k + l] * b[transpose_b ? j * k + l : l * n + j];
     ops::matmul<T>(m, n, k, a.data(), transpose_a, b.data(), transpose_b, nullptr, Activation::linear, c.data(),
                    threads);
     expect_equal("matmul", c, expected);

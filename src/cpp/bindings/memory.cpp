@@ -40,7 +40,7 @@ py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
             runtime::acquire_block(static_cast<std::size_t>(bytes)), &runtime::release_block);
         void* data = block.get();
         const py::capsule owner(data, [](void* memory) { runtime::release_block(memory); });
-        block.release();
+        (void)block.release();
         return py::array(dtype, shape, data, owner);
     } catch (const std::bad_alloc&) {
         refuse_memory(shape, dtype);
