@@ -44,7 +44,7 @@ FILES = project_files()
 TEXTS = {
     path: path.read_text(encoding="utf-8")
     for path in FILES
-    if path.suffix not in {".gz", ".h5", ".keras", ".png", ".safetensors", ".so"}
+    if path.suffix not in {".gz", ".h5", ".keras", ".npz", ".png", ".safetensors", ".so"}
 }
 
 
