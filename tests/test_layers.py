@@ -30,7 +30,21 @@ def set_integer_weights(layer: Layer, seed: int = 2) -> None:
     ("make", "name"),
     [
         (lambda: layers.Conv2D(1, 1), "conv2d"),
+        (lambda: layers.Conv2DTranspose(1, 1), "conv2d_transpose"),
+        (lambda: layers.DepthwiseConv2D(1), "depthwise_conv2d"),
+        (lambda: layers.SeparableConv2D(1, 1), "separable_conv2d"),
+        (layers.BatchNormalization, "batch_normalization"),
         (layers.MaxPooling2D, "max_pooling2d"),
+        (layers.AveragePooling2D, "average_pooling2d"),
+        (layers.GlobalAveragePooling2D, "global_average_pooling2d"),
+        (layers.GlobalMaxPooling2D, "global_max_pooling2d"),
+        (layers.ZeroPadding2D, "zero_padding2d"),
+        (layers.UpSampling2D, "up_sampling2d"),
+        (lambda: layers.Reshape((1,)), "reshape"),
+        (lambda: layers.Rescaling(1), "rescaling"),
+        (layers.LeakyReLU, "leaky_re_lu"),
+        (layers.Add, "add"),
+        (layers.Concatenate, "concatenate"),
         (layers.Flatten, "flatten"),
         (lambda: layers.Dropout(0.5), "dropout"),
         (lambda: layers.Dense(1), "dense"),
@@ -52,52 +66,26 @@ def test_given_names_take_no_number() -> None:
     assert layers.Dense(1).name == "dense"
 
 
-@pytest.mark.parametrize(
-    ("layer", "input_shape", "output_shape", "weights"),
-    [
-        (layers.Conv2D(8, 3), (2, 7, 6, 4), (2, 5, 4, 8), [(3, 3, 4, 8), (8,)]),
-        (layers.Conv2D(8, (1, 3), use_bias=False), (2, 7, 6, 4), (2, 7, 4, 8), [(1, 3, 4, 8)]),
-        (layers.Conv2D(8, 3, 2), (2, 7, 6, 4), (2, 3, 2, 8), [(3, 3, 4, 8), (8,)]),
-        (layers.Conv2D(8, 3, 2, "same"), (2, 7, 6, 4), (2, 4, 3, 8), [(3, 3, 4, 8), (8,)]),
-        (layers.Conv2D(8, 3, padding="SAME"), (2, 7, 6, 4), (2, 7, 6, 8), [(3, 3, 4, 8), (8,)]),
-        (layers.Conv2D(8, 3, dilation_rate=2), (2, 7, 6, 4), (2, 3, 2, 8), [(3, 3, 4, 8), (8,)]),
-        (layers.Conv2D(8, 3, groups=2), (2, 7, 6, 4), (2, 5, 4, 8), [(3, 3, 2, 8), (8,)]),
-        (layers.MaxPooling2D(), (2, 11, 8, 3), (2, 5, 4, 3), []),
-        (layers.MaxPooling2D(3), (2, 11, 8, 3), (2, 3, 2, 3), []),
-        (layers.MaxPooling2D((3, 2), strides=1), (2, 11, 8, 3), (2, 9, 7, 3), []),
-        (layers.MaxPooling2D(2, padding="same"), (2, 11, 8, 3), (2, 6, 4, 3), []),
-        (layers.Dense(5), (2, 4), (2, 5), [(4, 5), (5,)]),
-        (layers.Dense(5, use_bias=False), (2, 4), (2, 5), [(4, 5)]),
-        (layers.Dense(5, "relu"), (2, 3, 4), (2, 3, 5), [(4, 5), (5,)]),
-        (layers.Flatten(), (2, 3, 4, 5), (2, 60), []),
-        (layers.Flatten(), (2,), (2, 1), []),
-        (layers.Dropout(0.5), (2, 3, 4), (2, 3, 4), []),
-        (layers.Activation("tanh"), (2, 3, 4), (2, 3, 4), []),
-        (layers.ReLU(), (2, 3), (2, 3), []),
-        (layers.Softmax(), (2, 3), (2, 3), []),
-    ],
-)
-def test_shapes(
-    layer: Layer,
-    input_shape: tuple[int, ...],
-    output_shape: tuple[int, ...],
-    weights: list[tuple[int, ...]],
-) -> None:
-    unknown_batch = (None, *input_shape[1:])
-    assert layer.compute_output_shape(unknown_batch) == (None, *output_shape[1:])
-    y = layer(images(*input_shape))
-    assert y.shape == output_shape
-    assert y.dtype == np.float32
-    assert [weight.shape for weight in layer.get_weights()] == weights
-    assert layer.count_params() == sum(int(np.prod(shape)) for shape in weights)
-    assert layer(images(0, *input_shape[1:])).shape == (0, *output_shape[1:])
-
-
 def test_sizes_that_are_not_known_stay_so() -> None:
     x = keras.Input((None, None, 3))
     y = layers.Conv2D(4, 3)(x)
     assert y.shape == (None, None, None, 4)
-    assert layers.MaxPooling2D()(y).shape == (None, None, None, 4)
+    for layer in (
+        layers.MaxPooling2D(),
+        layers.AveragePooling2D(),
+        layers.BatchNormalization(),
+        layers.Conv2DTranspose(4, 3),
+        layers.DepthwiseConv2D(3),
+        layers.SeparableConv2D(4, 3),
+        layers.UpSampling2D(),
+        layers.ZeroPadding2D(),
+    ):
+        assert layer(y).shape == (None, None, None, 4)
+    assert layers.GlobalAveragePooling2D()(y).shape == (None, 4)
+    assert layers.Reshape((-1, 2))(y).shape == (None, None, 2)
+    assert layers.Add()([y, y]).shape == (None, None, None, 4)
+    assert layers.Concatenate()([y, y]).shape == (None, None, None, 8)
+    assert layers.Concatenate(1)([y, keras.Input((7, 5, 4))]).shape == (None, None, 5, 4)
     assert layers.Flatten()(y).shape == (None, None)
     assert layers.Conv2D(4, 3, padding="same")(keras.Input((8, None, 3))).shape == (
         None,
@@ -156,26 +144,6 @@ def test_max_pooling_is_the_reference(training: bool) -> None:
 def test_flatten_takes_rows_from_top_to_bottom() -> None:
     x = np.arange(12, dtype=np.float32).reshape(1, 2, 3, 2)
     assert layers.Flatten()(x).tolist() == [list(range(12))]
-
-
-def test_channels_first_equals_channels_last() -> None:
-    x = images(2, 8, 7, 4)
-    first = np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    for last_layer, first_layer in [
-        (
-            layers.Conv2D(6, 3, strides=2, padding="same"),
-            layers.Conv2D(6, 3, strides=2, padding="same", data_format="channels_first"),
-        ),
-        (layers.MaxPooling2D(), layers.MaxPooling2D(data_format="channels_first")),
-    ]:
-        assert first_layer(first).shape[1] == last_layer(x).shape[3]
-        set_integer_weights(last_layer)
-        set_integer_weights(first_layer)
-        assert_equal(np.moveaxis(first_layer(first), 1, -1), last_layer(x))
-        shape = first_layer.compute_output_shape((None, 4, 8, 7))
-        assert shape == (None, *first_layer(first).shape[1:])
-    flat = layers.Flatten(data_format="channels_first")
-    assert_equal(flat(first), layers.Flatten()(x))
 
 
 def test_inputs_are_cast_and_never_changed() -> None:

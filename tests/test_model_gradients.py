@@ -1,16 +1,8 @@
-"""Gradients of layers and of whole models against central differences, in float64.
-
-Layers compute in the dtype of their input, and the operations take float64, so the weights are
-replaced by float64 ones. A central difference of step h along a direction v of values up to 1 has
-an error of h^2/6 times a third derivative, and of a few epsilon * |loss| / h by rounding. With
-h = 1e-5 and losses of about 1 both are about 1e-10; TOLERANCE leaves room for third derivatives of
-some hundreds and for sums of some thousands of terms. A kink of ReLU or of a pool closer than h to
-the point would show as a failure: the seeds are fixed, and none is.
-"""
+"""Gradients of whole models against central differences, in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,95 +15,7 @@ from fastconv.layers.symbolic import SymbolicTensor
 from fastconv.losses import Loss
 from fastconv.models.plan import Plan
 from support.arrays import assert_equal
-
-H = 1e-5
-TOLERANCE = 1e-6
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def in_float64(variables: Sequence[keras.layers.Variable], seed: int = 0) -> None:
-    generator = np.random.default_rng(seed)
-    for variable in variables:
-        variable.value = generator.normal(0, 0.5, variable.shape)  # type: ignore[assignment]
-        variable.gradient = np.full(variable.shape, np.nan)  # type: ignore[assignment]
-
-
-def slope(function: Callable[[], float], array: Array, direction: Array) -> float:
-    """The derivative of `function` as `array` moves along `direction`."""
-    array += H * direction
-    above = function()
-    array -= 2 * H * direction
-    below = function()
-    array += H * direction
-    return (above - below) / (2 * H)
-
-
-def check(function: Callable[[], float], array: Array, gradient: Array, seed: int) -> None:
-    assert gradient.shape == array.shape
-    direction = np.random.default_rng(seed).uniform(-1, 1, array.shape)
-    expected = slope(function, array, direction)
-    assert np.sum(gradient * direction) == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE)
-    assert np.count_nonzero(gradient) > 0
-
-
-def rewind(layer: Layer) -> None:
-    """Have a dropout, whose mask depends on what it drew before, draw its first mask again."""
-    if isinstance(layer, layers.Dropout):
-        layer.random_state = layer.random_state[0], 0
-
-
-LAYERS = {
-    "conv2d": (lambda: layers.Conv2D(4, 3), (2, 6, 5, 3)),
-    "conv2d relu": (lambda: layers.Conv2D(4, 3, activation="relu"), (2, 6, 5, 3)),
-    "conv2d tanh": (lambda: layers.Conv2D(4, 3, activation="tanh"), (2, 6, 5, 3)),
-    "conv2d softmax": (lambda: layers.Conv2D(4, 3, activation="softmax"), (2, 6, 5, 3)),
-    "conv2d same": (lambda: layers.Conv2D(4, 3, 2, "same", use_bias=False), (2, 6, 5, 3)),
-    "conv2d dilated": (lambda: layers.Conv2D(4, 2, dilation_rate=2), (2, 6, 5, 3)),
-    "conv2d groups": (lambda: layers.Conv2D(4, 2, groups=2), (2, 6, 5, 4)),
-    "conv2d first": (lambda: layers.Conv2D(4, 2, data_format="channels_first"), (2, 3, 6, 5)),
-    "max_pooling2d": (layers.MaxPooling2D, (2, 5, 6, 3)),
-    "max_pooling2d same": (lambda: layers.MaxPooling2D(3, 2, "same"), (2, 5, 6, 3)),
-    "max_pooling2d first": (
-        lambda: layers.MaxPooling2D(data_format="channels_first"),
-        (2, 3, 5, 6),
-    ),
-    "dense": (lambda: layers.Dense(4), (3, 5)),
-    "dense relu": (lambda: layers.Dense(4, "relu"), (3, 5)),
-    "dense sigmoid": (lambda: layers.Dense(4, "sigmoid"), (3, 5)),
-    "dense 3-D": (lambda: layers.Dense(4, "softmax", use_bias=False), (3, 2, 5)),
-    "flatten": (layers.Flatten, (2, 3, 4)),
-    "flatten first": (lambda: layers.Flatten(data_format="channels_first"), (2, 3, 4, 5)),
-    "dropout": (lambda: layers.Dropout(0.4, seed=1), (3, 5)),
-    "linear": (lambda: layers.Activation("linear"), (3, 5)),
-    "tanh": (lambda: layers.Activation("tanh"), (3, 5)),
-    "re_lu": (layers.ReLU, (3, 5)),
-    "re_lu general": (lambda: layers.ReLU(0.8, 0.3, 0.2), (3, 50)),
-    "softmax": (layers.Softmax, (3, 5)),
-    "softmax axis": (lambda: layers.Softmax(1), (3, 5, 2)),
-}
-
-
-@pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-def test_layer(make: Callable[[], Layer], shape: tuple[int, ...]) -> None:
-    layer = make()
-    layer(np.zeros(shape, np.float32))
-    in_float64(layer.weights)
-    generator = np.random.default_rng(3)
-    x = generator.normal(size=shape)
-    grad = generator.normal(size=layer.compute_output_shape(shape))  # type: ignore[arg-type]
-
-    def value() -> float:
-        rewind(layer)
-        return float(np.sum(grad * layer.forward(x, training=True)[0]))
-
-    rewind(layer)
-    _, saved = layer.forward(x, training=True)
-    dx = layer.backward(grad.copy(), saved, need_input_gradient=True)
-    assert dx is not None
-    check(value, x, dx, seed=4)
-    for index, variable in enumerate(layer.weights):
-        assert variable.gradient is not None
-        check(value, variable.value, variable.gradient, seed=5 + index)
+from support.gradients import check, in_float64
 
 
 def small_cnn(*end: Layer) -> keras.Sequential:

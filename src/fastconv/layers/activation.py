@@ -42,8 +42,7 @@ class Activation(Layer):
         return input_shape
 
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
-        y = x if self.activation is activations.linear else self.activation(x)
-        return y, y
+        return (x, x) if self.activation is activations.linear else self.activation.record(x)
 
     def backward(
         self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
@@ -116,6 +115,43 @@ class ReLU(Layer):
         grad[x < self.threshold] *= self.negative_slope
         if self.max_value is not None:
             grad[x >= self.max_value] = 0
+        return grad
+
+
+class LeakyReLU(Layer):
+    """`x` where it is not negative, `negative_slope * x` elsewhere.
+
+    Args:
+        negative_slope: >= 0.
+        options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
+
+    Raises:
+        ValueError: a negative slope.
+
+    >>> LeakyReLU(0.5)([[-2.0, 3.0]]).tolist()
+    [[-1.0, 3.0]]
+    """
+
+    def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        if negative_slope is None or not negative_slope >= 0:
+            rule = "must not be negative"
+            raise value_error("LeakyReLU", "negative_slope", rule, ">= 0", negative_slope)
+        self.negative_slope = float(negative_slope)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        self.check_ndim(input_shape)
+        return input_shape
+
+    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+        y = x.copy()
+        np.multiply(x, self.negative_slope, out=y, where=x < 0)
+        return y, x
+
+    def backward(
+        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
+    ) -> FloatArray | None:
+        np.multiply(grad, self.negative_slope, out=grad, where=saved < 0)
         return grad
 
 

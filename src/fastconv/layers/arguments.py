@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastconv._errors import type_error, value_error
 from fastconv._shapes import Windows, check_data_format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fastconv._types import DataFormat, Pair
     from fastconv.layers.symbolic import Shape
@@ -17,6 +17,36 @@ IMAGE_AXES: dict[DataFormat, str] = {
     "channels_last": "(batch, height, width, channels)",
     "channels_first": "(batch, channels, height, width)",
 }
+
+
+CHANNEL_AXES: dict[DataFormat, int] = {"channels_last": 3, "channels_first": 1}
+
+KERAS_DEFAULTS: dict[str, object] = {
+    "activity_regularizer": None,
+    "beta_constraint": None,
+    "bias_constraint": None,
+    "depthwise_constraint": None,
+    "gamma_constraint": None,
+    "kernel_constraint": None,
+    "pointwise_constraint": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+    "synchronized": False,
+}
+"""Arguments of Keras' layers without a counterpart here: files and code may name the default."""
+
+
+def refuse_unsupported(operation: str, arguments: Mapping[str, Any]) -> None:
+    """Accept Keras' default for arguments of `KERAS_DEFAULTS`, and nothing else."""
+    for name, value in arguments.items():
+        if name not in KERAS_DEFAULTS:
+            expected = "one that the documentation of the layer names"
+            raise type_error(operation, name, "is not an argument", expected, repr(value))
+        if value != KERAS_DEFAULTS[name]:
+            default = KERAS_DEFAULTS[name]
+            raise value_error(operation, name, "is not supported", default, repr(value))
 
 
 def normalize_data_format(operation: str, data_format: str | None) -> DataFormat:

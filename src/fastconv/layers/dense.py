@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from fastconv import activations, initializers, ops
+from fastconv import activations, initializers, ops, regularizers
 from fastconv._errors import value_error
 from fastconv._shapes import normalize_int
 from fastconv.layers.layer import Layer, LayerOptions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastconv._types import FloatArray
     from fastconv.layers.symbolic import Shape
     from fastconv.layers.variable import Variable
+    from fastconv.regularizers import Regularizer
 
 
 class Dense(Layer):
@@ -33,6 +34,7 @@ class Dense(Layer):
         activation: name, function whose name is known, or None.
         use_bias: whether there is a bias.
         kernel_initializer, bias_initializer: names or callables.
+        kernel_regularizer, bias_regularizer: names, objects or None.
         options: `name`, `trainable`, `dtype`, `input_shape`, as for `Layer`.
 
     Raises:
@@ -54,6 +56,8 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: str | Callable[..., Any] = "glorot_uniform",
         bias_initializer: str | Callable[..., Any] = "zeros",
+        kernel_regularizer: str | Regularizer | None = None,
+        bias_regularizer: str | Regularizer | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -62,6 +66,8 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def build(self, input_shape: Shape) -> None:
         features = input_shape[-1]
@@ -69,11 +75,19 @@ class Dense(Layer):
             rule = "needs a known last axis"
             raise value_error(self._title, "the input", rule, "an int", f"shape {input_shape}")
         self.kernel = self.add_weight(
-            (features, self.units), self.kernel_initializer, name="kernel"
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            name="kernel",
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+            self.bias = self.add_weight(
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                name="bias",
+            )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.check_ndim(input_shape)
@@ -83,24 +97,21 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
-        activation = self.activation
         rows = x.reshape(-1, x.shape[-1])
         y = ops.matmul(
             rows,
             self.kernel.value,
             None if self.bias is None else self.bias.value,
-            activation="relu" if activation is activations.relu else None,
+            activation=self.activation.in_op,
         )
-        y = y.reshape(*x.shape[:-1], self.units)
-        if not activation.fused:
-            activation(y, out=y)
-        return y, (x, y)
+        y, kept = self.activation.complete(y.reshape(*x.shape[:-1], self.units))
+        return y, (x, kept)
 
     def backward(
         self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
     ) -> FloatArray | None:
-        x, y = saved
-        grad = self.activation.gradient(grad, y).reshape(-1, self.units)
+        x, kept = saved
+        grad = self.activation.gradient(grad, kept).reshape(-1, self.units)
         rows = x.reshape(-1, x.shape[-1])
         if self.kernel.gradient is not None:
             ops.matmul(rows, grad, transpose_a=True, out=self.kernel.gradient)

@@ -18,6 +18,7 @@ from fastconv import initializers
 from fastconv._errors import type_error, value_error
 from fastconv.configurable import Configurable
 from fastconv.layers.allocation import new_values
+from fastconv.layers.arguments import refuse_unsupported
 from fastconv.layers.naming import unique_name
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.layers.variable import Float32Array, Variable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fastconv._types import FloatArray
+    from fastconv.regularizers import Regularizer
 
 
 class LayerOptions(TypedDict, total=False):
@@ -45,6 +47,8 @@ class Layer(Configurable):
         trainable: whether training changes the weights. A change holds from the next `compile` on.
         dtype: None or "float32", the only one.
         input_shape: for the first layer of a `Sequential`: shape of a sample, without the batch.
+        unsupported: Keras' arguments that layers do not have here, such as `kernel_constraint`,
+            with Keras' default.
 
     To write a layer, override `forward`, `backward` and `compute_output_shape`, and `build` if
     it has weights.
@@ -67,7 +71,9 @@ class Layer(Configurable):
         trainable: bool = True,
         dtype: str | None = None,
         input_shape: Sequence[int | None] | None = None,
+        **unsupported: Any,
     ) -> None:
+        refuse_unsupported(type(self).__name__, unsupported)
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             expected = 'a str without "/"'
             raise value_error(type(self).__name__, "name", "is not valid", expected, repr(name))
@@ -82,10 +88,14 @@ class Layer(Configurable):
 
     # What a layer overrides
 
-    def build(self, input_shape: Shape) -> None:
-        """Create the weights for inputs of `input_shape`. Called once."""
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for inputs of `input_shape`. Called once.
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        A shape is a `Shape`; for a layer of several inputs here and below a list of them, as `x`
+        and the gradient of the input are lists of arrays.
+        """
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         """Shape of the result for inputs of `input_shape`.
 
         Raises:
@@ -93,7 +103,7 @@ class Layer(Configurable):
         """
         raise NotImplementedError
 
-    def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
+    def forward(self, x: Any, *, training: bool) -> tuple[FloatArray, Any]:
         """The result and what `backward` needs.
 
         `x` is float32, C-contiguous, of a shape that was checked; it must not be changed. The
@@ -101,35 +111,53 @@ class Layer(Configurable):
         """
         raise NotImplementedError
 
-    def backward(
-        self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
-    ) -> FloatArray | None:
+    def backward(self, grad: FloatArray, saved: Any, *, need_input_gradient: bool) -> Any:
         """Write the gradients of the weights; give the gradient of the input if asked for.
 
         `grad` is the gradient of the result. It belongs to the layer, which may overwrite and
-        return it.
+        return it. Without `need_input_gradient` the result means nothing.
         """
         raise NotImplementedError
 
     # Calling
 
-    def __call__(self, inputs: SymbolicTensor | npt.ArrayLike, training: bool = False) -> Any:
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
         """The result for an array, cast to float32, or the next symbolic tensor of a model.
+
+        Args:
+            inputs: an array or a symbolic tensor; a list of them for a layer of several inputs.
+            training: for arrays, whether a layer such as Dropout acts as in training.
 
         Raises:
             ValueError: a shape that does not fit.
+            TypeError: no numbers, or another number of inputs than the layer takes.
         """
-        if isinstance(inputs, SymbolicTensor):
-            self.ensure_built(inputs.shape)
-            shape = self.compute_output_shape(inputs.shape)
-            self._output = SymbolicTensor(shape, self, (inputs,))
+        parts = self._parts_of(inputs)
+        if all(isinstance(part, SymbolicTensor) for part in parts):
+            shapes = self._whole([part.shape for part in parts])
+            self.ensure_built(shapes)
+            self._output = SymbolicTensor(self.compute_output_shape(shapes), self, tuple(parts))
             return self._output
-        x = np.ascontiguousarray(as_numbers(self._title, "inputs", inputs), np.float32)
-        self.ensure_built((None, *x.shape[1:]))
-        self.compute_output_shape(x.shape)
-        return self.forward(x, training=training)[0]
+        arrays = [
+            np.ascontiguousarray(as_numbers(self._title, "inputs", part), np.float32)
+            for part in parts
+        ]
+        self.ensure_built(self._whole([(None, *array.shape[1:]) for array in arrays]))
+        self.compute_output_shape(self._whole([array.shape for array in arrays]))
+        return self.forward(self._whole(arrays), training=training)[0]
 
-    def ensure_built(self, input_shape: Shape) -> None:
+    def _parts_of(self, inputs: Any) -> Sequence[Any]:
+        """The inputs of a call, one by one."""
+        if isinstance(inputs, list | tuple) and any(isinstance(x, SymbolicTensor) for x in inputs):
+            rule, expected = "takes one input", "one tensor"
+            raise type_error(self._title, "the layer", rule, expected, f"a list of {len(inputs)}")
+        return [inputs]
+
+    def _whole(self, parts: Sequence[Any]) -> Any:
+        """What belongs to each input as `forward` and the others take it."""
+        return parts[0]
+
+    def ensure_built(self, input_shape: Any) -> None:
         """Check the rank of the input and create the weights if there are none yet."""
         self.check_ndim(input_shape)
         if not self.built:
@@ -162,12 +190,14 @@ class Layer(Configurable):
         shape: Sequence[int],
         initializer: str | Callable[..., Any] = "glorot_uniform",
         *,
+        regularizer: Regularizer | None = None,
         trainable: bool = True,
         name: str,
     ) -> Variable:
         """A new weight of this layer, with values from `initializer`."""
         value = new_values(self._title, name, tuple(shape), initializers.get(initializer))
-        variable = Variable(value, name, f"{self.name}/{name}", trainable=trainable)
+        path = f"{self.name}/{name}"
+        variable = Variable(value, name, path, trainable=trainable, regularizer=regularizer)
         self._variables.append(variable)
         return variable
 
@@ -215,6 +245,15 @@ class Layer(Configurable):
     def non_trainable_variables(self) -> list[Variable]:
         """The same as `non_trainable_weights`."""
         return self.non_trainable_weights
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the weights that train and have a regulariser."""
+        return [
+            variable.regularizer(variable.value)
+            for variable in self.trainable_weights
+            if variable.regularizer is not None
+        ]
 
     def get_weights(self) -> list[Float32Array]:
         """Copies of all weights, in the order of `weights`."""

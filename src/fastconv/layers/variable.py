@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fastconv._errors import value_error
+
+if TYPE_CHECKING:
+    from fastconv.regularizers import Regularizer
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -23,16 +26,26 @@ class Variable:
         value: the array.
         gradient: array of the same shape for the last batch; None if nothing trains it.
         trainable: False for weights that no optimizer may change.
+        regularizer: of the penalty that the loss includes, or None.
     """
 
-    __slots__ = ("gradient", "name", "owner", "path", "trainable", "value")
+    __slots__ = ("gradient", "name", "owner", "path", "regularizer", "trainable", "value")
 
-    def __init__(self, value: Float32Array, name: str, path: str, *, trainable: bool) -> None:
+    def __init__(
+        self,
+        value: Float32Array,
+        name: str,
+        path: str,
+        *,
+        trainable: bool,
+        regularizer: Regularizer | None = None,
+    ) -> None:
         self.value = value
         self.gradient: Float32Array | None = None
         self.name = name
         self.path = path
         self.trainable = trainable
+        self.regularizer = regularizer
         self.owner: object = None
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from fastconv import _core, activations, ops
 from fastconv._pool_windows import pool_windows
 from fastconv._shapes import conv2d_shapes
-from fastconv.layers.convolution import conv2d_gradients_wanted
+from fastconv.layers.base_convolution import conv2d_gradients_wanted
 from fastconv.ops._geometry import conv_geometry, pool_geometry
 
 if TYPE_CHECKING:
