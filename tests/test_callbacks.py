@@ -13,7 +13,8 @@ import pytest
 import fastconv as keras
 from fastconv import layers, progress
 from fastconv.callbacks import Callback, CallbackList, History
-from fastconv.progress import ProgressDisplay, TextBar
+from fastconv.console import TextBar
+from fastconv.progress import ProgressDisplay
 
 X = np.random.default_rng(1).normal(size=(10, 2))
 Y = np.arange(10) % 2
@@ -40,6 +41,9 @@ def recorder() -> tuple[Callback, list[tuple[Any, ...]]]:
     return kind(), calls
 
 
+BATCH = ["on_batch_begin", "on_train_batch_begin", "on_batch_end", "on_train_batch_end"]
+
+
 def test_hooks_of_fit() -> None:
     callback, calls = recorder()
     made = model()
@@ -48,7 +52,7 @@ def test_hooks_of_fit() -> None:
     )
     epoch = [
         "on_epoch_begin",
-        *2 * ["on_train_batch_begin", "on_train_batch_end"],
+        *2 * BATCH,
         "on_test_begin",
         "on_test_batch_begin",
         "on_test_batch_end",

@@ -94,7 +94,7 @@ def classless() -> keras.Sequential:
         (lambda: model().fit(X, np.full(6, "a")), "y_true must hold real numbers"),
         (lambda: model().fit(X, Y, batch_size=2.5), "batch_size must be an integer"),  # type: ignore[arg-type]
         (lambda: model().fit(X, Y, callbacks=["early"]), "callbacks must hold callbacks"),  # type: ignore[list-item]
-        (lambda: model().fit(X, Y, class_weight={0: 1.0}), "class_weight"),  # type: ignore[call-arg]
+        (lambda: model().fit(X, Y, class_weight=[1.0]), "class_weight must be a dict"),  # type: ignore[arg-type]
         (lambda: model().compile(3, "mse"), "optimizers.get: identifier must be an optimizer"),  # type: ignore[arg-type]
         (lambda: model().compile("sgd", np.mean), "losses.get: identifier must be a loss"),  # type: ignore[arg-type]
     ],

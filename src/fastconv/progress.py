@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any, Protocol, TextIO
+from typing import Any
+
+import numpy as np
 
 from fastconv._errors import value_error
 from fastconv.callbacks import Callback, Logs
+from fastconv.console import Bar, in_notebook, make_bar
 
 _SECONDS_BETWEEN_DRAWS = 0.1
-_BAR_WIDTH = 24
+_SECONDS_BETWEEN_DRAWS_IN_A_NOTEBOOK = 0.5
+"""A notebook passes every drawing on to the browser as a message."""
 
 
 class ProgressDisplay(Callback):
@@ -21,7 +24,8 @@ class ProgressDisplay(Callback):
 
     Args:
         verbose: "auto" or 1: a bar where standard output is a terminal (by rich if that is
-            installed), else as 2. 2: one line an epoch. 0: nothing; leave the callback out.
+            installed) or a notebook, else as 2. 2: one line an epoch. 0: nothing; leave the
+            callback out.
 
     Raises:
         ValueError: another value.
@@ -32,6 +36,13 @@ class ProgressDisplay(Callback):
         self._bars = verbose in ("auto", 1)
         self._bar: Bar | None = None
         self._training = False
+        self._pause = _SECONDS_BETWEEN_DRAWS
+
+    def close(self) -> None:
+        """Remove what is not finished, such as the bar of an epoch that was interrupted."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._training = True
@@ -64,113 +75,47 @@ class ProgressDisplay(Callback):
         self._start("Predict")
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._advance(batch, logs)
+        self._advance(batch, None)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._finish(logs)
+        self._finish(None)
 
     def _start(self, title: str) -> None:
         self._title = title
         self._begin = self._drawn = time.perf_counter()
         self._seconds: float | None = None
+        self._batches = 0
         self._bar = make_bar(title, self.params["steps"]) if self._bars else None
+        notebook = _SECONDS_BETWEEN_DRAWS_IN_A_NOTEBOOK
+        self._pause = notebook if in_notebook() else _SECONDS_BETWEEN_DRAWS
 
     def _advance(self, batch: int, logs: Logs | None) -> None:
         now = time.perf_counter()
-        last = batch + 1 >= self.params["steps"]
-        if last:
-            self._seconds = now - self._begin
-        if self._bar is None or (now - self._drawn < _SECONDS_BETWEEN_DRAWS and not last):
+        self._batches = batch + 1
+        steps = self.params["steps"]
+        last = steps is not None and batch + 1 >= steps
+        self._seconds = now - self._begin
+        if self._bar is None or (now - self._drawn < self._pause and not last):
             return
         self._drawn = now
-        share = (batch + 1) / self.params["steps"]
-        rate = share * self.params["samples"] / max(now - self._begin, 1e-9)
-        left = (now - self._begin) * (1 - share) / share
-        self._bar.draw(batch + 1, f"{rate:,.0f} images/s - {_seconds(left)} left{_figures(logs)}")
+        text = self._rate(now - self._begin)
+        if steps is not None:
+            left = (now - self._begin) * (steps / (batch + 1) - 1)
+            text += f" - {_seconds(left)} left"
+        self._bar.draw(batch + 1, text + _figures(logs))
 
     def _finish(self, logs: Logs | None) -> None:
         total = time.perf_counter() - self._begin
         # The rate is that of the batches, without the validation that follows them.
-        rate = self.params["samples"] / max(self._seconds or total, 1e-9)
-        line = f"{self._title} - {_seconds(total)} - {rate:,.0f} images/s{_figures(logs)}"
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-        print(line, flush=True)
+        rate = self._rate(self._seconds or total)
+        self.close()
+        print(f"{self._title} - {_seconds(total)} - {rate}{_figures(logs)}", flush=True)
 
-
-class Bar(Protocol):
-    """A bar that is drawn over itself and gone after `close`."""
-
-    def draw(self, step: int, text: str) -> None:
-        """Show that `step` steps are done."""
-
-    def close(self) -> None:
-        """Remove the bar."""
-
-
-def make_bar(title: str, steps: int) -> Bar | None:
-    """The best bar that there is for standard output; None if it is no terminal."""
-    if not sys.stdout.isatty():
-        return None
-    try:
-        return RichBar(title, steps)
-    except ImportError:
-        return TextBar(title, steps, sys.stdout)
-
-
-class TextBar:
-    """A bar of plain characters."""
-
-    def __init__(self, title: str, steps: int, stream: TextIO) -> None:
-        self._title = title
-        self._steps = steps
-        self._stream = stream
-        self._width = 0
-
-    def draw(self, step: int, text: str) -> None:
-        """Show that `step` steps are done."""
-        filled = _BAR_WIDTH * step // self._steps
-        bar = "=" * filled + "." * (_BAR_WIDTH - filled)
-        line = f"{self._title} [{bar}] {step}/{self._steps} - {text}"
-        self._stream.write("\r" + line.ljust(self._width))
-        self._stream.flush()
-        self._width = len(line)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._stream.write("\r" + " " * self._width + "\r")
-        self._stream.flush()
-
-
-class RichBar:
-    """A bar of rich.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-
-    def __init__(self, title: str, steps: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress: Any = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(_BAR_WIDTH),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            auto_refresh=False,
-            transient=True,
-        )
-        self._task = self._progress.add_task(title, total=steps, text="")
-        self._progress.start()
-
-    def draw(self, step: int, text: str) -> None:
-        """Show that `step` steps are done."""
-        self._progress.update(self._task, completed=step, text=text, refresh=True)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._progress.stop()
+    def _rate(self, seconds: float) -> str:
+        steps, samples = self.params["steps"], self.params["samples"]
+        if steps is None or samples is None:
+            return f"{self._batches / max(seconds, 1e-9):,.0f} batches/s"
+        return f"{samples * self._batches / steps / max(seconds, 1e-9):,.0f} images/s"
 
 
 def check_verbose(operation: str, verbose: str | int) -> None:
@@ -180,7 +125,9 @@ def check_verbose(operation: str, verbose: str | int) -> None:
 
 
 def _figures(logs: Logs | None) -> str:
-    def shown(value: float) -> str:
+    def shown(value: Any) -> str:
+        if np.ndim(value):
+            return f"[{', '.join(map(shown, value))}]"
         return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
 
     return "".join(f" - {name}: {shown(value)}" for name, value in (logs or {}).items())

@@ -1,18 +1,38 @@
-"""Batches of arrays."""
+"""Batches: cut from arrays, or taken from what gives them one after the other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fastconv._errors import value_error
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Array: TypeAlias = npt.NDArray[Any]
+Batch: TypeAlias = tuple[Array, ...]
+"""Inputs, targets and, if there are any, weights of samples."""
 
-Array = npt.NDArray[Any]
+
+class Batches(Protocol):
+    """What training, evaluation and prediction run over.
+
+    Attributes:
+        samples: of an epoch; None if that is not known.
+        steps: number of batches of an epoch; None if that is not known.
+    """
+
+    samples: int | None
+    steps: int | None
+
+    def ready(self) -> bool:
+        """Whether there is a batch for another epoch."""
+
+    def epoch(self, generator: np.random.Generator | None) -> Iterator[Batch]:
+        """The batches of one epoch; of arrays in an order of the generator, or as they are."""
 
 
 class ArrayBatches:
@@ -20,63 +40,184 @@ class ArrayBatches:
 
     Each array comes out C-contiguous and in its dtype of `dtypes`. What has to be gathered or cast
     goes into buffers that every batch reuses: a batch is valid until the next one is asked for.
+
+    Args:
+        arrays: of equal length.
+        dtypes: one for each.
+        batch_size: samples in a batch.
+        steps: batches an epoch; an epoch starts where the one before it ended. None for all.
+
+    Attributes:
+        input_shape: of the first array.
+        samples, steps: as in `Batches`.
     """
 
     def __init__(
-        self, arrays: tuple[Array, ...], dtypes: tuple[npt.DTypeLike, ...], batch_size: int
+        self,
+        arrays: tuple[Array, ...],
+        dtypes: tuple[npt.DTypeLike, ...],
+        batch_size: int,
+        steps: int | None = None,
     ) -> None:
-        self.samples = len(arrays[0])
-        self.batch_size = batch_size
-        largest = min(batch_size, self.samples)
+        self.input_shape = arrays[0].shape
+        self._count = count = len(arrays[0])
+        self._batch_size = batch_size
+        self._whole = steps is None
+        self.steps: int | None = -(-count // batch_size) if steps is None else steps
+        self.samples: int | None = count if steps is None else None
+        self._rest: Iterator[Batch] = iter(())
+        largest = min(batch_size, count)
         self._columns = [
             _Column(array, np.dtype(dtype), largest)
             for array, dtype in zip(arrays, dtypes, strict=True)
         ]
 
-    def __len__(self) -> int:
-        """Number of batches."""
-        return -(-self.samples // self.batch_size)
+    def ready(self) -> bool:
+        """There always is one."""
+        return True
 
-    def batches(self, order: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Array, ...]]:
-        """All batches, of the samples in the order given, or as they are."""
-        for start in range(0, self.samples, self.batch_size):
-            stop = min(start + self.batch_size, self.samples)
+    def epoch(self, generator: np.random.Generator | None) -> Iterator[Batch]:
+        """As in `Batches`."""
+        if self._whole:
+            return self._batches(generator)
+        first = next(self._rest, None)
+        if first is None:
+            self._rest = self._batches(generator)
+            first = next(self._rest)
+        return _at_most(itertools.chain([first], self._rest), self.steps)
+
+    def _batches(self, generator: np.random.Generator | None) -> Iterator[Batch]:
+        order = None if generator is None else generator.permutation(self._count)
+        for start in range(0, self._count, self._batch_size):
+            stop = min(start + self._batch_size, self._count)
             if order is None:
-                yield tuple(column.rows(start, stop) for column in self._columns)
+                yield tuple([column.rows(start, stop) for column in self._columns])
             else:
                 chosen = order[start:stop]
-                yield tuple(column.gather(chosen) for column in self._columns)
+                yield tuple([column.gather(chosen) for column in self._columns])
 
 
-def as_pair(validation_data: Any) -> tuple[npt.ArrayLike, npt.ArrayLike]:
-    """`(x, y)` to validate on, or a ValueError."""
-    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-        rule, expected = "must be a pair", "(x, y)"
-        received = type(validation_data).__name__
-        raise value_error("fit", "validation_data", rule, expected, received)
-    return validation_data[0], validation_data[1]
+class StreamBatches:
+    """Batches that a generator, or another iterable, gives one after the other.
+
+    An iterator is used up once, over all epochs; anything else is gone through anew in each.
+
+    Args:
+        source: gives what `convert` takes.
+        convert: makes a batch of it.
+        steps: batches an epoch. By default the length of the source; if it has none, an epoch ends
+            with the source.
+    """
+
+    def __init__(
+        self, source: Iterable[Any], convert: Callable[[Any], Batch], steps: int | None = None
+    ) -> None:
+        self.samples: int | None = None
+        self.steps = steps
+        if steps is None and isinstance(source, Sized):
+            self.steps = len(source)
+        self._source = source
+        self._convert = convert
+        self._anew = steps is None and not isinstance(source, Iterator)
+        self._rest: Iterator[Any] = self._start()
+
+    def peek(self) -> Any:
+        """What the source gives next, which stays there; None at its end."""
+        first = next(self._rest, None)
+        if first is None and not isinstance(self._source, Iterator):
+            self._rest = self._start()
+            first = next(self._rest, None)
+        if first is not None:
+            self._rest = itertools.chain([first], self._rest)
+        return first
+
+    def ready(self) -> bool:
+        """Whether the source gives another batch."""
+        return self.peek() is not None
+
+    def epoch(self, generator: np.random.Generator | None) -> Iterator[Batch]:  # noqa: ARG002
+        """As in `Batches`; the source says in which order."""
+        yield from map(self._convert, _at_most(self._rest, self.steps))
+        if self._anew:
+            ended = getattr(self._source, "on_epoch_end", None)
+            if ended is not None:
+                ended()
+            self._rest = self._start()
+
+    def _start(self) -> Iterator[Any]:
+        source: Any = self._source
+        if hasattr(source, "__iter__"):
+            return iter(source)
+        return (source[index] for index in range(len(source)))
+
+
+def is_stream(x: object) -> bool:
+    """Whether `x` gives batches one after the other, rather than being an array."""
+    if isinstance(x, list | tuple | dict | str) or hasattr(x, "__array__"):
+        return False
+    if hasattr(x, "__array_interface__") or hasattr(x, "__dlpack__"):
+        return False
+    return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def warn_of_end(steps: int | None) -> None:
+    """Say that data have run out."""
+    wanted = "for every epoch" if steps is None else f"for epochs of {steps} batches"
+    warnings.warn(f"fit: the data ended; there were not enough {wanted}", stacklevel=4)
+
+
+def as_validation(data: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` to validate on, the last None if it is not given, or a ValueError."""
+    if is_stream(data):
+        return data, None, None
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        rule, expected = "must be a pair", "(x, y), or (x, y, sample_weight)"
+        raise value_error("fit", "validation_data", rule, expected, type(data).__name__)
+    return data[0], data[1], data[2] if len(data) == 3 else None
 
 
 def split_off_validation(
-    x: npt.ArrayLike, y: npt.ArrayLike, share: float
-) -> tuple[npt.ArrayLike, npt.ArrayLike, tuple[npt.ArrayLike, npt.ArrayLike]]:
-    """The first samples to train on, and a pair of the last ones to validate on.
+    x: Any, y: Any, sample_weight: Any, share: float
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """The first samples to train on, and the last ones to validate on.
 
     Raises:
-        ValueError: a share that is no fraction, or leaves one side empty.
+        ValueError: a share that is no fraction, or leaves one side empty; data that are no arrays.
     """
     if not 0 < share < 1:
         rule = "is out of range"
         raise value_error("fit", "validation_split", rule, "0 <= validation_split < 1", share)
-    inputs, targets = np.asarray(x), np.asarray(y)
-    samples = len(inputs)
+    if is_stream(x):
+        rule, expected = "needs arrays", "x and y as arrays, or validation_data"
+        raise value_error("fit", "validation_split", rule, expected, type(x).__name__)
+    columns = [None if column is None else np.asarray(column) for column in (x, y, sample_weight)]
+    samples = len(np.asarray(x))
     place = int(samples * (1 - share))
     if not 0 < place < samples:
         rule, expected = "leaves no samples on one side", "samples to train and to validate on"
         raise value_error("fit", "validation_split", rule, expected, f"{share} of {samples}")
-    if len(targets) != samples:
-        raise value_error("fit", "y", "must have as many samples as x", samples, len(targets))
-    return inputs[:place], targets[:place], (inputs[place:], targets[place:])
+    for name, column in zip(("y", "sample_weight"), columns[1:], strict=True):
+        if column is not None and len(column) != samples:
+            raise value_error("fit", name, "must have as many samples as x", samples, len(column))
+    return _rows(columns, slice(place)), _rows(columns, slice(place, None))
+
+
+def _rows(columns: list[Array | None], rows: slice) -> tuple[Any, Any, Any]:
+    x, y, sample_weight = (None if column is None else column[rows] for column in columns)
+    return x, y, sample_weight
+
+
+def _at_most(batches: Iterator[Any], steps: int | None) -> Iterator[Any]:
+    """The next `steps` of them, all if None; a warning if there are fewer."""
+    if steps is None:
+        yield from batches
+        return
+    for _ in range(steps):
+        batch = next(batches, None)
+        if batch is None:
+            warn_of_end(steps)
+            return
+        yield batch
 
 
 class _Column:

@@ -25,14 +25,20 @@ class Objective:
 
     Args:
         loss: gives values and gradients.
-        identifiers: of the metrics, as given, resolved once the shapes of targets and outputs are
-            known.
+        identifiers: of the metrics, resolved once the shapes of targets and outputs are known.
+        weighted: of metrics that take the weights of samples.
     """
 
-    def __init__(self, loss: Loss, identifiers: Sequence[MetricLike]) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        identifiers: Sequence[MetricLike],
+        weighted: Sequence[MetricLike] = (),
+    ) -> None:
         self.loss = loss
         self.metrics: list[Metric] = []
         self.identifiers = tuple(identifiers)
+        self.weighted = tuple(weighted)
         self._loss_mean = metrics.Mean("loss")
         self._bound = False
 
@@ -41,9 +47,11 @@ class Objective:
         if not self._bound:
             self.metrics = [
                 metrics.get(identifier, target_shape, output_shape)
-                for identifier in self.identifiers
+                for identifier in (*self.identifiers, *self.weighted)
             ]
             self._bound = True
+        count = len(self.identifiers)
+        self._plain, self._weighted = self.metrics[:count], self.metrics[count:]
         loss = self.loss
         self._softmax = plan.ends_in_softmax
         self._through_logits = (
@@ -51,12 +59,20 @@ class Objective:
         )
         self._probabilities = any(metric.needs_probabilities for metric in self.metrics)
 
-    def assess(self, result: FloatArray, targets: npt.NDArray[Any]) -> FloatArray:
+    def assess(
+        self,
+        result: FloatArray,
+        targets: npt.NDArray[Any],
+        weights: npt.NDArray[np.float32] | None = None,
+        penalty: float = 0.0,
+    ) -> FloatArray:
         """Add a batch to the running figures; the gradient of the batch's loss at `result`.
 
         Args:
             result: what the plan's steps gave, before a softmax that ends the model.
             targets: as the loss prepared them.
+            weights: of the loss' values, which they broadcast to.
+            penalty: added to the loss; its gradient is the caller's affair.
         """
         loss, y_pred = self.loss, result
         if self._softmax and (self._probabilities or not self._through_logits):
@@ -68,12 +84,19 @@ class Objective:
             values, grad = loss.values_and_gradient(targets, y_pred)
             if self._softmax:
                 grad = activations.softmax.gradient(grad, y_pred)
-        scale = loss.scale(values.size)
-        grad *= scale
+        scale = loss.scale(values.size, weights)
+        if weights is None:
+            grad *= scale
+        else:
+            values = values * weights
+            grad *= (weights * scale)[..., np.newaxis]
         samples = len(result)
-        self._loss_mean.add(float(np.add.reduce(values, axis=None)) * scale * samples, samples)
-        for metric in self.metrics:
+        total = float(np.add.reduce(values, axis=None)) * scale + penalty
+        self._loss_mean.add(total * samples, samples)
+        for metric in self._plain:
             metric.update_state(targets, y_pred)
+        for metric in self._weighted:
+            metric.update_state(targets, y_pred, weights)
         return grad
 
     def reset(self) -> None:
@@ -82,7 +105,7 @@ class Objective:
         for metric in self.metrics:
             metric.reset_state()
 
-    def results(self) -> dict[str, float]:
+    def results(self) -> dict[str, Any]:
         """The running figures: "loss", then the metrics by name."""
         figures = {metric.name: metric.result() for metric in self.metrics}
         return {"loss": self._loss_mean.result(), **figures}

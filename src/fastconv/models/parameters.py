@@ -58,6 +58,14 @@ class FlatParameters:
         ]
 
     @property
+    def slices(self) -> list[slice]:
+        """For each weight that trains its place in `trainable` and `gradients`."""
+        return [
+            slice(place, place + math.prod(variable.shape))
+            for variable, place in zip(self._trainable, self._places, strict=True)
+        ]
+
+    @property
     def current(self) -> bool:
         """Whether no other model has taken one of the weights into its own buffer since."""
         return all(variable.owner is self for variable in self._variables)

@@ -8,11 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv import random
+from fastconv.models.data import warn_of_end
+from fastconv.optimizers.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastconv._types import FloatArray
     from fastconv.callbacks import CallbackList
-    from fastconv.models.data import ArrayBatches
+    from fastconv.layers.variable import Variable
+    from fastconv.models.data import Batches
     from fastconv.models.objective import Objective
     from fastconv.models.parameters import FlatParameters
     from fastconv.models.plan import Plan
@@ -26,28 +31,45 @@ class Stoppable(Protocol):
 
 
 class Evaluator:
-    """Measures a model by its objective."""
+    """Measures a model by its objective.
 
-    def __init__(self, plan: Plan, objective: Objective) -> None:
+    Args:
+        plan: runs the model.
+        objective: bound to it.
+        trainable: its weights that train, some of which may have regularisers.
+    """
+
+    def __init__(self, plan: Plan, objective: Objective, trainable: Sequence[Variable]) -> None:
         self.plan = plan
         self.objective = objective
+        self._penalised = [
+            (variable, variable.regularizer)
+            for variable in trainable
+            if variable.regularizer is not None
+        ]
 
-    def test_step(self, x: FloatArray, targets: npt.NDArray[Any]) -> None:
+    def test_step(
+        self,
+        x: FloatArray,
+        targets: npt.NDArray[Any],
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         """Add one batch to the running figures of the objective."""
         with np.errstate(all="ignore"):
-            self.objective.assess(self.plan.forward(x), targets)
+            penalty = self._penalty() if self._penalised else 0.0
+            self.objective.assess(self.plan.forward(x), targets, weights, penalty)
 
-    def evaluate(self, batches: ArrayBatches, run: CallbackList) -> dict[str, float]:
+    def evaluate(self, batches: Batches, run: CallbackList) -> dict[str, Any]:
         """The figures over all batches."""
         objective = self.objective
         before_batch = run.hooks("on_test_batch_begin")
         after_batch = run.hooks("on_test_batch_end")
         objective.reset()
-        run.call("on_test_begin")
-        for index, (x, targets) in enumerate(batches.batches()):
+        run.call("on_test_begin", {})
+        for index, batch in enumerate(batches.epoch(None)):
             for hook in before_batch:
-                hook(index)
-            self.test_step(x, targets)
+                hook(index, {})
+            self.test_step(*batch)
             if after_batch:
                 logs = objective.results()
                 for hook in after_batch:
@@ -56,53 +78,74 @@ class Evaluator:
         run.call("on_test_end", logs)
         return logs
 
+    def _penalty(self) -> float:
+        return sum((rule(variable.value) for variable, rule in self._penalised), 0.0)
+
 
 class Trainer(Evaluator):
-    """Trains a model whose weights are in `parameters`."""
+    """Trains a model whose weights are in `parameters`; otherwise as `Evaluator`."""
 
     def __init__(
         self,
         plan: Plan,
         objective: Objective,
+        trainable: Sequence[Variable],
         optimizer: Optimizer,
         parameters: FlatParameters,
     ) -> None:
-        super().__init__(plan, objective)
+        super().__init__(plan, objective, trainable)
         self.optimizer = optimizer
         self.parameters = parameters
 
-    def train_step(self, x: FloatArray, targets: npt.NDArray[Any]) -> None:
+    def train_step(
+        self,
+        x: FloatArray,
+        targets: npt.NDArray[Any],
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         """Add one batch to the running figures and take one step of the optimizer."""
         plan, parameters = self.plan, self.parameters
         # A run that diverges shows inf or nan as its loss, and no warnings besides.
         with np.errstate(all="ignore"):
+            penalty = self._penalty() if self._penalised else 0.0
             result, tape = plan.record(x)
-            plan.backward(self.objective.assess(result, targets), tape)
+            plan.backward(self.objective.assess(result, targets, weights, penalty), tape)
+            for variable, regularizer in self._penalised:
+                assert variable.gradient is not None
+                variable.gradient += regularizer.gradient(variable.value)
             self.optimizer.update(parameters.trainable, parameters.gradients)
 
     def fit(
         self,
         model: Stoppable,
-        batches: ArrayBatches,
-        validation: ArrayBatches | None,
+        batches: Batches,
+        validation: Batches | None,
         run: CallbackList,
         epochs: range,
         *,
         shuffle: bool,
         validation_freq: int,
     ) -> None:
-        """All epochs, until `model.stop_training` is set."""
+        """All epochs, until `model.stop_training` is set or the data end."""
         generator = random.generator()
+        order = generator if shuffle else None
         model.stop_training = False
-        logs: dict[str, float] = {}
-        run.call("on_train_begin")
+        logs: dict[str, Any] = {}
+        run.call("on_train_begin", {})
         for epoch in epochs:
-            run.call("on_epoch_begin", epoch)
-            order = generator.permutation(batches.samples) if shuffle else None
+            if not batches.ready():
+                warn_of_end(batches.steps)
+                break
+            run.call("on_epoch_begin", epoch, {})
             logs = self._train_epoch(model, batches, order, run)
             if validation is not None and (epoch + 1) % validation_freq == 0:
-                figures = self.evaluate(validation, run)
-                logs |= {f"val_{name}": value for name, value in figures.items()}
+                if validation.ready():
+                    figures = self.evaluate(validation, run)
+                    logs |= {f"val_{name}": value for name, value in figures.items()}
+                else:
+                    warn_of_end(validation.steps)
+            if isinstance(self.optimizer.schedule, LearningRateSchedule):
+                logs["learning_rate"] = self.optimizer.learning_rate
             run.call("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
@@ -111,18 +154,18 @@ class Trainer(Evaluator):
     def _train_epoch(
         self,
         model: Stoppable,
-        batches: ArrayBatches,
-        order: npt.NDArray[np.intp] | None,
+        batches: Batches,
+        order: np.random.Generator | None,
         run: CallbackList,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         objective = self.objective
         before_batch = run.hooks("on_train_batch_begin")
         after_batch = run.hooks("on_train_batch_end")
         objective.reset()
-        for index, (x, targets) in enumerate(batches.batches(order)):
+        for index, batch in enumerate(batches.epoch(order)):
             for hook in before_batch:
-                hook(index)
-            self.train_step(x, targets)
+                hook(index, {})
+            self.train_step(*batch)
             if after_batch:
                 logs = objective.results()
                 for hook in after_batch:
@@ -130,3 +173,31 @@ class Trainer(Evaluator):
             if model.stop_training:
                 break
         return objective.results()
+
+
+def predict(
+    plan: Plan,
+    batches: Batches,
+    run: CallbackList,
+    results: npt.NDArray[np.float32] | None,
+) -> npt.NDArray[np.float32]:
+    """What a plan gives for all batches, one after the other; in `results` if that is given."""
+    before_batch = run.hooks("on_predict_batch_begin")
+    after_batch = run.hooks("on_predict_batch_end")
+    run.call("on_predict_begin", {})
+    parts = []
+    start = 0
+    for index, (x,) in enumerate(batches.epoch(None)):
+        for hook in before_batch:
+            hook(index, {})
+        y = plan.finish(plan.forward(x))
+        if results is None:
+            # A copy: the result of a model may be a view of its input, which the next batch reuses.
+            parts.append(np.array(y))
+        else:
+            results[start : start + len(y)] = y
+            start += len(y)
+        for hook in after_batch:
+            hook(index, {"outputs": y})
+    run.call("on_predict_end", {})
+    return np.concatenate(parts) if results is None else results

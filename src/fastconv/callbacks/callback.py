@@ -1,11 +1,11 @@
-"""Callbacks: code that runs at set points of training, evaluation and prediction."""
+"""The base class of callbacks, and those that only record or forward."""
 
 # Overrides have the arguments and the docstrings of what they override.
 # ruff: noqa: ARG002, D102
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastconv._errors import type_error
@@ -13,7 +13,7 @@ from fastconv._errors import type_error
 if TYPE_CHECKING:
     from fastconv.models.model import Model
 
-Logs: TypeAlias = Mapping[str, float]
+Logs: TypeAlias = dict[str, Any]
 
 
 class Callback:
@@ -21,10 +21,12 @@ class Callback:
 
     Attributes:
         model: the model that runs; set `model.stop_training = True` to end `fit` after the batch.
-        params: "verbose", "epochs", "steps" (batches an epoch), "samples" (samples an epoch).
+        params: "verbose", "epochs", "steps" (batches an epoch), "samples" (samples an epoch); the
+            last two are None where data come from a generator of unknown length.
 
     `logs` holds running figures such as `{"loss": 0.2, "accuracy": 0.9}`; at the end of an epoch
-    those of the validation too, as "val_loss" and so on.
+    those of the validation too, as "val_loss" and so on. What a callback adds to them at the end of
+    an epoch, callbacks after it and the history see too.
     """
 
     model: Model
@@ -49,6 +51,12 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """An epoch ends, its validation included."""
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """The same as `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """The same as `on_train_batch_end`."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """A training step starts."""
@@ -78,7 +86,11 @@ class Callback:
         """A batch of it starts."""
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """A batch of it ends."""
+        """A batch of it ends; `logs` holds its "outputs"."""
+
+
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+"""The names of the methods that a run calls."""
 
 
 class History(Callback):
@@ -90,7 +102,7 @@ class History(Callback):
     """
 
     def __init__(self) -> None:
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -102,37 +114,40 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
 
-class CallbackList:
-    """Calls all callbacks of a run. A hook that none of them overrides costs nothing a batch."""
+class LambdaCallback(Callback):
+    """A callback made of functions.
 
-    def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                rule = "must hold callbacks"
-                raise type_error(
-                    "fit", "callbacks", rule, "instances of callbacks.Callback", repr(callback)
-                )
-            callback.set_model(model)
-            callback.set_params(params)
+    Args:
+        on_epoch_begin, on_epoch_end: functions of `(epoch, logs)`.
+        on_train_begin, on_train_end: functions of `(logs)`.
+        on_train_batch_begin, on_train_batch_end: functions of `(batch, logs)`.
+        others: for other methods of `Callback`, by name, with its arguments.
 
-    def hooks(self, name: str) -> list[Callable[..., None]]:
-        """The methods called `name` of the callbacks that override it."""
-        return [
-            getattr(callback, name)
-            for callback in self.callbacks
-            if getattr(type(callback), name) is not getattr(Callback, name)
-            or name in vars(callback)
-        ]
+    Raises:
+        TypeError: a name that is no method of `Callback`.
+    """
 
-    def call(self, name: str, *arguments: Any) -> None:
-        """Call the method `name` of every callback that overrides it."""
-        for hook in self.hooks(name):
-            hook(*arguments)
-
-
-def as_list(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
-    """One callback, several or none, as a list."""
-    if callbacks is None:
-        return []
-    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **others: Callable[..., Any],
+    ) -> None:
+        named = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in (named | others).items():
+            if name not in HOOKS:
+                expected = f"one of {', '.join(HOOKS)}"
+                raise type_error("LambdaCallback", name, "is no hook", expected, name)
+            if function is not None:
+                vars(self)[name] = function
