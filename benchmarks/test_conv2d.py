@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import ops, reference
-from workloads import BATCHES, CONVS, Conv
+from fastconv.bench.workloads import BATCHES, CONVS, Conv
 
 convs = pytest.mark.parametrize("conv", CONVS, ids=lambda conv: conv.name)
 batches = pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: f"b{batch}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import ops, reference
-from workloads import CONVS, DENSES, SQUARES
+from fastconv.bench.workloads import CONVS, DENSES, SQUARES
 
 BATCH = 128
 convs = pytest.mark.parametrize("conv", CONVS[:2], ids=lambda conv: conv.name)

@@ -1,4 +1,4 @@
-"""The command line: `fastconv info` and `fastconv train`. Needs the extra `cli` (typer, rich)."""
+"""The command line: `fastconv info`, `train` and `bench`. Needs the extra `cli` (typer, rich)."""
 
 import time
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastconv import config, datasets, losses, networks, utils
+from fastconv.bench import command
 from fastconv.datasets import cifar10, fashion_mnist, mnist
 
 __all__ = ["app"]
@@ -118,6 +119,9 @@ def train(
         f"[bold green]test accuracy {100 * accuracy:.2f} %[/] on {len(x_test):,} images "
         f"after {seconds:.1f} seconds of training"
     )
+
+
+app.command(epilog=command.EPILOG)(command.bench)
 
 
 def load(data: str) -> tuple[Split, Split]:

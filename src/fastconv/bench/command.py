@@ -1,0 +1,232 @@
+"""The command `fastconv bench`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from rich.console import Console
+
+from fastconv import config
+from fastconv.bench import machine, output, runner
+from fastconv.bench.cases import OPERATIONS, Case, Task, operation_cases
+from fastconv.bench.layer_sets import LAYER_SETS
+from fastconv.bench.peers import OURS, PEERS
+from fastconv.bench.processes import ISA_ENVIRONMENTS, MALLOC_ENVIRONMENTS, Contestant
+from fastconv.bench.rendering import as_rich
+from fastconv.bench.results import Report
+from fastconv.bench.tables import case_tables, operation_tables, remarks
+from fastconv.bench.workloads import MODELS
+
+__all__ = ["bench"]
+
+
+class What(StrEnum):
+    """What to measure."""
+
+    train = "train"
+    predict = "predict"
+    ops = "ops"
+    all = "all"
+
+
+class Malloc(StrEnum):
+    """Settings of glibc's allocator."""
+
+    tuned = "tuned"
+    default = "default"
+    both = "both"
+
+
+BATCHES: dict[Task, tuple[int, ...]] = {"train": (128,), "predict": (1, 128, 1000)}
+
+
+def listed(names: dict[str, str]) -> str:
+    """Names with what they mean, a line each."""
+    width = max(map(len, names))
+    return "\n".join(f"  {name:<{width}}  {meaning}" for name, meaning in names.items())
+
+
+PEER_LIST = listed({n: f"{p.title}: {p.install}" for n, p in PEERS.items() if n != OURS})
+SET_LIST = listed({n: f"{s.description}, batch {s.batch}" for n, s in LAYER_SETS.items()})
+EPILOG = f"""[bold]What is done[/]
+  Every contestant is a library in one mode with one number of threads. Each has a process of its
+  own; they run in turn, one at a time. Before it is measured, each must give the results of the
+  NumPy reference. The speed of a row is relative to the fastest peer that has as many threads.
+
+[bold]Peers[/]
+{PEER_LIST}
+
+[bold]Layer sets[/]
+{SET_LIST}
+
+[bold]Operations[/]
+{listed(OPERATIONS)}
+
+[bold]Examples[/]
+  fastconv bench                                a training step, predictions, operations
+  fastconv bench train --against torch,jax      a training step beside two libraries
+  fastconv bench predict --batch 1 --threads 1  the latency of one image
+  fastconv bench ops --set resnet50 --operation forward
+  fastconv bench train --isa avx2 --malloc both --output results
+"""
+
+
+def bench(
+    what: Annotated[
+        What, typer.Argument(help="train: a training step; predict: a prediction; ops: operations.")
+    ] = What.all,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Peers, separated by commas; all that are installed if not given."),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Numbers of threads; 1 and all processors if not given.")
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="Batch sizes; 128 to train, 1,128,1000 to predict, the set's for ops."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help=f"To train and predict: {', '.join(MODELS)}, or several.")
+    ] = "m1",
+    layer_set: Annotated[
+        str, typer.Option("--set", help="For ops: layer sets; the list is below.")
+    ] = "mnist",
+    layer: Annotated[str | None, typer.Option(help="For ops: some layers of the set.")] = None,
+    operation: Annotated[str | None, typer.Option(help="For ops: some operations.")] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="For ops: take the inputs from memory, not from a cache.")
+    ] = False,
+    malloc: Annotated[
+        Malloc,
+        typer.Option(help="Allocator of all contestants: tuned to keep memory, as it is, or both."),
+    ] = Malloc.tuned,
+    isa: Annotated[
+        str | None,
+        typer.Option(help=f"Hold everyone to a level: {', '.join(ISA_ENVIRONMENTS)}."),
+    ] = None,
+    turns: Annotated[
+        int, typer.Option(min=1, help="How often it is each contestant's turn.")
+    ] = runner.Effort.turns,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few rounds: to see that it works, not to measure.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder for results.md, results.json, plot.png, plot.svg."),
+    ] = None,
+) -> None:
+    """Compare the speed of fastconv with other libraries on this machine.
+
+    Results are compared first: the command fails if a library, or fastconv, differs.
+    """
+    console, status = Console(highlight=False), Console(stderr=True)
+    names = chosen("--against", against, [n for n in PEERS if n != OURS])
+    counts = numbers("--threads", threads) or sorted({1, config.get_num_threads()})
+    if isa is not None and isa not in config.available_isas():
+        levels = ", ".join(config.available_isas())
+        raise typer.BadParameter(f"this machine and build have {levels}.", param_hint="--isa")
+    allocators = list(MALLOC_ENVIRONMENTS) if malloc == Malloc.both else [malloc.value]
+    tasks: tuple[Task, ...] = get_args(Task) if what == What.all else (what.value,)
+    sizes = numbers("--batch", batch)
+    sets = [LAYER_SETS[name] for name in chosen("--set", layer_set, list(LAYER_SETS))]
+    known_layers = [item.name for some in sets for item in some.layers]
+    layers = chosen("--layer", layer, known_layers)
+    operations = chosen("--operation", operation, list(OPERATIONS))
+    models = chosen("--model", model, list(MODELS))
+
+    report = Report(
+        machine.describe(
+            distribution for name in names for distribution in PEERS[name].requires.values()
+        ),
+        {"command": shlex.join(["fastconv", *sys.argv[1:]]), "isa": isa, "quick": quick},
+    )
+    present = []
+    for name in names:
+        if PEERS[name].missing:
+            report.missing[name] = PEERS[name].install
+        else:
+            present.append(name)
+    effort = runner.QUICK if quick else runner.Effort(turns=turns)
+    with status.status("") as shown:
+        running = runner.Runner(report, effort, isa, shown.update)
+        for task in tasks:
+            if task == "ops":
+                cases = [
+                    case
+                    for some in sets
+                    for size in sizes or [some.batch]
+                    for case in operation_cases(
+                        [item for item in some.layers if item.name in layers],
+                        operations,
+                        size,
+                        cold=cold,
+                    )
+                ]
+            else:
+                cases = [
+                    Case(task, name, size) for name in models for size in sizes or BATCHES[task]
+                ]
+            for allocator in allocators:
+                running.run(cases, contestants(task, [OURS, *present], counts, allocator))
+    show(report, console)
+    if folder is not None:
+        try:
+            output.write(report, folder)
+        except ImportError as error:
+            console.print(f"[yellow]{error}[/]")
+        console.print(f"results in {folder}", style="dim")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def contestants(
+    task: Task, peers: Sequence[str], counts: Sequence[int], malloc: str
+) -> list[Contestant]:
+    """Every mode of the peers with every number of threads."""
+    return [
+        Contestant(name, mode, threads, malloc)
+        for name in peers
+        for mode in PEERS[name].modes.get(task, ())
+        for threads in counts
+    ]
+
+
+def show(report: Report, console: Console) -> None:
+    """Print tables, and what the reader must know. Operations are too many to print in full."""
+    networks = [m for m in report.measurements if m.case.task != "ops"]
+    for table in (
+        *operation_tables(report),
+        *case_tables(dataclasses.replace(report, measurements=networks)),
+    ):
+        console.print(as_rich(table))
+    for line in remarks(report):
+        console.print(line, style="yellow", markup=False)
+
+
+def chosen(option: str, value: str | None, known: Sequence[str]) -> list[str]:
+    """The names in a list with commas; all that are known if there is none."""
+    if value is None:
+        return list(known)
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if name not in known:
+            message = f"{name!r} is not one of {', '.join(known)}."
+            raise typer.BadParameter(message, param_hint=option)
+    return names
+
+
+def numbers(option: str, value: str | None) -> list[int]:
+    """The numbers in a list with commas; none if there is no list."""
+    found = [] if value is None else value.split(",")
+    if not all(item.strip().isdecimal() and int(item) > 0 for item in found):
+        message = f"{value!r} is not a list of numbers from 1, such as 1,2."
+        raise typer.BadParameter(message, param_hint=option)
+    return [int(item) for item in found]
