@@ -15,6 +15,7 @@ import fastconv as keras
 from fastconv import _core, layers, ops
 from fastconv.layers import Layer
 from fastconv.models.fusion import Conv2DMaxPooling2D
+from fastconv.models.graph import Graph
 from fastconv.models.parameters import FlatParameters
 from fastconv.models.plan import Plan
 from support.arrays import assert_equal, assert_exact_in_float32, assert_mostly_nonzero, integers
@@ -125,7 +126,7 @@ def test_results_and_gradients_are_those_of_the_layers(
         part = model.layers[index].backward(part, saved[index], need_input_gradient=True)
     expected = parameters.gradients.copy()
     parameters.gradients[:] = 0
-    plan = Plan(model.inputs[0], model.outputs[0])
+    plan = Plan(model.graph)
     result, tape = plan.record(x)
     plan.backward(grad.copy(), tape)
     assert_equal(result, y)
@@ -167,9 +168,9 @@ def test_what_another_layer_reads_is_not_fused_away() -> None:
     inner = conv(x)
     pooled = pool(inner)
     flat = layers.Flatten()(pooled)
-    assert [type(s.runner).__name__ for s in Plan(x, flat).steps] == [FUSED, "Flatten"]
-    assert [type(s.runner).__name__ for s in Plan(x, inner).steps] == ["Conv2D"]
-    assert [type(s.runner).__name__ for s in Plan(x, relu(inner)).steps] == ["Conv2D"]
+    assert [type(s.runner).__name__ for s in Plan(Graph(x, flat)).steps] == [FUSED, "Flatten"]
+    assert [type(s.runner).__name__ for s in Plan(Graph(x, inner)).steps] == ["Conv2D"]
+    assert [type(s.runner).__name__ for s in Plan(Graph(x, relu(inner))).steps] == ["Conv2D"]
     assert conv.activation is keras.activations.linear
 
 
@@ -225,15 +226,6 @@ def test_fused_step_asks_only_for_what_trains(monkeypatch: pytest.MonkeyPatch) -
     model.compile("sgd", "mse")
     model.train_on_batch(x, y)
     assert asked[2:] == [("kernel",)]
-
-
-def test_shared_layers_and_other_inputs_are_refused() -> None:
-    x, other = keras.Input((4,)), keras.Input((4,))
-    shared = layers.Dense(4)
-    with pytest.raises(ValueError, match="is called twice"):
-        Plan(x, shared(shared(x)))
-    with pytest.raises(ValueError, match="does not come from the input of the model"):
-        Plan(x, layers.Dense(2)(other))
 
 
 def test_runner_has_no_state_of_a_batch() -> None:

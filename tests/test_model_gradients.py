@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +10,7 @@ import pytest
 import fastconv as keras
 from fastconv import layers, losses
 from fastconv.layers import Layer
-from fastconv.layers.symbolic import SymbolicTensor
 from fastconv.losses import Loss
-from fastconv.models.plan import Plan
-from support.arrays import assert_equal
 from support.gradients import check, in_float64
 
 
@@ -93,41 +89,3 @@ def test_model(make: Callable[[], keras.Sequential], loss: Loss, sparse: bool) -
         assert variable.gradient is not None
         check(value, variable.value, variable.gradient, seed=7 + index)
     assert objective.results()["loss"] == pytest.approx(value(), rel=1e-12)
-
-
-class Add(Layer):
-    """The sum of two inputs."""
-
-    def forward(self, x: Any, *, training: bool) -> tuple[Any, Any]:  # noqa: ARG002
-        return x[0] + x[1], None
-
-    def backward(self, grad: Any, saved: Any, *, need_input_gradient: bool) -> Any:  # noqa: ARG002
-        return grad, grad.copy()
-
-
-def test_branches_that_meet_again() -> None:
-    """A plan runs graphs; the gradient of a tensor that two layers read is the sum of theirs."""
-    x = keras.Input((4,))
-    stem = layers.Dense(5, "tanh")
-    left, right = layers.Dense(3, "tanh"), layers.Dense(3)
-    head = layers.Dense(2)
-    shared = stem(x)
-    a, b = left(shared), right(shared)
-    add = Add()
-    output = head(SymbolicTensor((None, 3), add, (a, b)))
-    plan = Plan(x, output)
-    variables = [v for layer in (stem, left, right, head) for v in layer.weights]
-    in_float64(variables)
-    generator = np.random.default_rng(8)
-    values = generator.normal(size=(6, 4))
-    grad = generator.normal(size=(6, 2))
-
-    def value() -> float:
-        return float(np.sum(grad * plan.forward(values)))
-
-    result, tape = plan.record(values)
-    assert_equal(result, plan.forward(values))
-    plan.backward(grad.copy(), tape)
-    for index, variable in enumerate(variables):
-        assert variable.gradient is not None
-        check(value, variable.value, variable.gradient, seed=9 + index)

@@ -83,6 +83,7 @@ class Layer(Configurable):
         self._trainable = bool(trainable)
         self._variables: list[Variable] = []
         self._output: SymbolicTensor | None = None
+        self._calls = 0
         self.built = False
         self.batch_input_shape = None if input_shape is None else (None, *input_shape)
 
@@ -136,7 +137,9 @@ class Layer(Configurable):
         if all(isinstance(part, SymbolicTensor) for part in parts):
             shapes = self._whole([part.shape for part in parts])
             self.ensure_built(shapes)
-            self._output = SymbolicTensor(self.compute_output_shape(shapes), self, tuple(parts))
+            shape, call = self.compute_output_shape(shapes), self._calls
+            self._calls += 1
+            self._output = SymbolicTensor(shape, self, tuple(parts), call)
             return self._output
         arrays = [
             np.ascontiguousarray(as_numbers(self._title, "inputs", part), np.float32)
@@ -302,14 +305,14 @@ class Layer(Configurable):
         return self._output
 
     @property
-    def input(self) -> SymbolicTensor:
-        """The symbolic input of the last symbolic call.
+    def input(self) -> Any:
+        """The symbolic input of the last symbolic call, a list for several inputs.
 
         Raises:
             AttributeError: as `output`.
         """
         inputs = self.output.inputs
-        return inputs[0] if inputs else self.output
+        return self._whole(inputs) if inputs else self.output
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

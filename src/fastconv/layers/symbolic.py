@@ -18,13 +18,17 @@ class SymbolicTensor:
         dtype: "float32".
         layer: what makes the tensor.
         inputs: what the layer was called on; empty for the input of a model.
+        call: number of calls of the layer on tensors before the one that made this tensor.
     """
 
-    def __init__(self, shape: Shape, layer: Layer, inputs: tuple[SymbolicTensor, ...]) -> None:
+    def __init__(
+        self, shape: Shape, layer: Layer, inputs: tuple[SymbolicTensor, ...], call: int = 0
+    ) -> None:
         self.shape = shape
         self.dtype = "float32"
         self.layer = layer
         self.inputs = inputs
+        self.call = call
 
     @property
     def name(self) -> str:

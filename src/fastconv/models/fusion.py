@@ -47,21 +47,25 @@ class Call(NamedTuple):
     layers: tuple[Layer, ...]
 
 
-def fuse(order: Sequence[SymbolicTensor]) -> tuple[list[Call], bool]:
-    """The calls that compute `order`, whose last is the output of the model.
+def fuse(
+    order: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]
+) -> tuple[list[Call], bool]:
+    """The calls that compute `order`, and with it the outputs of the model.
 
-    The second value says whether a softmax at the end was split off.
+    The second value says whether a softmax at the only output was split off.
     """
     calls = [Call(tensor.layer, tensor.inputs, tensor, (tensor.layer,)) for tensor in order]
-    calls, ends_in_softmax = _split_softmax(calls)
-    readers = Counter(id(tensor) for call in calls for tensor in call.inputs)
-    readers.update(id(call.result) for call in calls[-1:])
+    ends_in_softmax = False
+    if len(outputs) == 1:
+        calls, ends_in_softmax = _split_softmax(calls)
+    readers = Counter(tensor for call in calls for tensor in call.inputs)
+    readers.update(outputs)
     fused: list[Call] = []
     for call in calls:
         before = fused[-1] if fused else None
         if before is not None and call.inputs == (before.result,):
             runner = _joined(before.runner, call.runner)
-            if runner is not None and readers[id(before.result)] == 1:
+            if runner is not None and readers[before.result] == 1:
                 layers = before.layers + call.layers
                 fused[-1] = Call(runner, before.inputs, call.result, layers)
                 continue

@@ -2,100 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastconv import losses, optimizers
-from fastconv._errors import value_error
 from fastconv._shapes import LARGEST_INT, normalize_int
 from fastconv.callbacks import Callback, CallbackList, History, as_list
+from fastconv.layers.naming import unique_name
+from fastconv.models.compiled import CompiledNetwork
 from fastconv.models.data import ArrayBatches, Batch, Batches, as_validation, split_off_validation
+from fastconv.models.graph import Graph
 from fastconv.models.intake import input_batches, labelled_batches
-from fastconv.models.network import Network
-from fastconv.models.objective import MetricLike, Objective
-from fastconv.models.parameters import FlatParameters
-from fastconv.models.training import Evaluator, Trainer, predict
+from fastconv.models.training import predict
 from fastconv.progress import ProgressDisplay, check_verbose
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from fastconv._types import FloatArray
     from fastconv.layers.variable import Float32Array
-    from fastconv.losses import Loss
-    from fastconv.metrics import Metric
-    from fastconv.optimizers import Optimizer
 
 
-class Model(Network):
-    """A network that can be trained. Use `Sequential` to make one.
+class Model(CompiledNetwork):
+    """A network of layers that can be trained.
+
+    Args:
+        inputs: a result of `Input`, or a list of them.
+        outputs: what layers give when they are called on the inputs, and so on; or a list.
+        name: made from the class name by default.
+        trainable: as for `Layer`.
+
+    A layer may be called several times: its weights are shared.
 
     Attributes:
         optimizer: the optimizer; None before `compile`.
         stop_training: a callback sets it to end `fit` after the current batch.
         history: of the last `fit`.
+
+    Raises:
+        TypeError, ValueError: no symbolic tensors, outputs that need other inputs, two layers of
+            one name.
+
+    >>> from fastconv import Input, layers
+    >>> x = Input((8, 8, 3))
+    >>> y = layers.Add()([x, layers.Conv2D(3, 3, padding="same")(x)])
+    >>> Model(x, layers.Flatten()(y)).output_shape
+    (None, 192)
     """
 
-    def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        if name is None and type(self) is Model:
+            name = unique_name("Functional")
         super().__init__(name=name, trainable=trainable)
-        self.optimizer: Optimizer | None = None
+        if inputs is not None or outputs is not None or type(self) is Model:
+            self._graph = Graph(inputs, outputs)
+            self.built = True
         self.stop_training = False
         self.history: History | None = None
-        self._objective: Objective | None = None
-        self._parameters: FlatParameters | None = None
-
-    def compile(
-        self,
-        optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss | type[Loss] | Callable[..., Any] | None = None,
-        *,
-        metrics: Sequence[MetricLike] | None = None,
-        weighted_metrics: Sequence[MetricLike] | None = None,
-    ) -> None:
-        """Say how to train. Layers frozen or unfrozen since the last time take effect.
-
-        Args:
-            optimizer: name or instance.
-            loss: name, instance or function of `fastconv.losses`.
-            metrics: names, instances, or functions of `(y_true, y_pred)` with one value a sample.
-            weighted_metrics: the same, of metrics that take the weights of samples.
-
-        Raises:
-            ValueError, TypeError: something unknown.
-        """
-        if loss is None:
-            expected = "a name or a Loss, such as sparse_categorical_crossentropy"
-            raise value_error("compile", "loss", "must be given", expected, None)
-        for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
-            if isinstance(given, str) or not isinstance(given, Sequence | None):
-                expected = "a list, such as ['accuracy']"
-                raise value_error("compile", name, "must be a list", expected, given)
-        self.optimizer = optimizers.get(optimizer)
-        self._objective = Objective(losses.get(loss), metrics or (), weighted_metrics or ())
-        self._changed()
-
-    @property
-    def compiled(self) -> bool:
-        """Whether `compile` was called."""
-        return self._objective is not None
-
-    @property
-    def loss(self) -> Loss | None:
-        """The loss; None before `compile`."""
-        return None if self._objective is None else self._objective.loss
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """The metrics, known from the first batch on."""
-        return [] if self._objective is None else list(self._objective.metrics)
-
-    def reset_metrics(self) -> None:
-        """Start the running loss and metrics anew."""
-        if self._objective is not None:
-            self._objective.reset()
 
     def fit(
         self,
@@ -265,7 +236,7 @@ class Model(Network):
         evaluator.test_step(*batch)
         return _returned(evaluator.objective.results(), return_dict)
 
-    def predict_on_batch(self, x: npt.ArrayLike) -> FloatArray:
+    def predict_on_batch(self, x: Any) -> Any:
         """The result for one batch."""
         return self(x)
 
@@ -286,54 +257,6 @@ class Model(Network):
         from fastconv import saving
 
         saving.load_weights(self, filepath)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """The arguments of the last `compile`; empty if there was none."""
-        if self._objective is None:
-            return {}
-        arguments = {
-            "optimizer": self.optimizer,
-            "loss": self.loss,
-            "metrics": list(self._objective.identifiers),
-        }
-        if self._objective.weighted:
-            arguments["weighted_metrics"] = list(self._objective.weighted)
-        return arguments
-
-    def _evaluator(self) -> Evaluator:
-        objective = self._compiled_objective("evaluate")
-        return Evaluator(self._get_plan(), objective, self.trainable_weights)
-
-    def _trainer(self) -> Trainer:
-        objective = self._compiled_objective("fit")
-        parameters = self.flat_parameters()
-        assert self.optimizer is not None
-        plan, trainable = self._get_plan(), self.trainable_weights
-        return Trainer(plan, objective, trainable, self.optimizer, parameters)
-
-    def flat_parameters(self) -> FlatParameters:
-        """The weights in this model's flat buffers, with the optimizer's state beside them.
-
-        Raises:
-            ValueError: the optimizer is that of another model or of other weights.
-        """
-        if self._parameters is None or not self._parameters.current:
-            self._parameters = FlatParameters(self.trainable_weights, self.non_trainable_weights)
-        if self.optimizer is not None:
-            self.optimizer.claim(self)
-            self.optimizer.build(self._parameters.trainable.size, self._parameters.slices)
-        return self._parameters
-
-    def _changed(self) -> None:
-        """Forget what was made of the layers and of what `compile` was given."""
-        self._plan = None
-        self._parameters = None
-
-    def _compiled_objective(self, operation: str) -> Objective:
-        if self._objective is None:
-            rule, expected = "must be compiled first", "a call of compile()"
-            raise value_error(operation, f"the model {self.name}", rule, expected, "none")
-        return self._objective
 
     def _batches(self, operation: str, *data: Any, **options: Any) -> Batches:
         objective = self._compiled_objective(operation)
@@ -361,14 +284,6 @@ class Model(Network):
         }
         display = ProgressDisplay(verbose) if verbose != 0 else None
         return CallbackList(callbacks, self, params, display)
-
-    def _optimizer_size(self) -> tuple[int, int] | None:
-        if self.optimizer is None or not self.optimizer.built:
-            return None
-        trained = sum(variable.value.size for variable in self.trainable_weights)
-        count = trained * len(self.optimizer.slots)
-        # The number of the step is an int64, the learning rate a float32.
-        return count + 2, 4 * count + 8 + 4
 
 
 def _returned(figures: dict[str, float], return_dict: bool) -> Any:

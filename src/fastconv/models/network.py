@@ -11,31 +11,31 @@ from fastconv._errors import type_error, value_error
 from fastconv.layers.layer import Layer, as_numbers
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.losses import match_rank
-from fastconv.models.plan import Plan, graph_order
+from fastconv.models.graph import Graph, each, gathered, in_parts
+from fastconv.models.plan import Plan
 from fastconv.models.summary import summary_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastconv._types import FloatArray
     from fastconv.layers.variable import Variable
 
 
 class Network(Layer):
-    """Layers between one symbolic input and one symbolic output.
+    """Layers between symbolic inputs and outputs.
 
-    A subclass sets `_ends` to (input, output) as soon as the input shape is known.
+    A subclass sets `_graph` as soon as the input shape is known.
     """
 
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
-        self._ends: tuple[SymbolicTensor, SymbolicTensor] | None = None
+        self._graph: Graph | None = None
         self._plan: Plan | None = None
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in order, without the input of a `Sequential`."""
-        raise NotImplementedError
+        """The layers, those of the inputs too, in Keras' order."""
+        return list(self.graph.layers)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of a name, or at an index of `layers`.
@@ -84,67 +84,87 @@ class Network(Layer):
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic input, in a list.
+        """The symbolic inputs.
 
         Raises:
             ValueError: the model is not built.
         """
-        return [self._built_ends()[0]]
+        return list(self.graph.inputs)
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        """The symbolic output, in a list.
+        """The symbolic outputs.
 
         Raises:
             ValueError: the model is not built.
         """
-        return [self._built_ends()[1]]
+        return list(self.graph.outputs)
 
     @property
-    def input_shape(self) -> Shape:
-        """Shape of the input, None for the batch.
+    def input_shape(self) -> Any:
+        """Shape of the input, None for the batch; a list of shapes for several inputs.
 
         Raises:
             ValueError: the model is not built.
         """
-        return self._built_ends()[0].shape
+        return gathered([tensor.shape for tensor in self.graph.inputs])
 
     @property
-    def output_shape(self) -> Shape:
-        """Shape of the output, None for the batch.
+    def output_shape(self) -> Any:
+        """Shape of the output, None for the batch; a list of shapes for several outputs.
 
         Raises:
             ValueError: the model is not built.
         """
-        return self._built_ends()[1].shape
+        return gathered([tensor.shape for tensor in self.graph.outputs])
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of the output for inputs of `input_shape`."""
-        for layer in self.layers:
-            input_shape = layer.compute_output_shape(input_shape)
-        return input_shape
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the output for inputs of `input_shape`; lists of shapes for several."""
+        graph = self.graph
+        shapes = graph.shapes(input_shape if len(graph.inputs) > 1 else [input_shape])
+        return gathered([shapes[tensor] for tensor in graph.outputs])
 
-    def shapes_of_results(self) -> dict[str, Shape]:
-        """Shape of what each layer gives, by its name; empty if the input shape is not known."""
-        if self._ends is None:
+    def shapes_of_results(self) -> dict[Layer, Shape]:
+        """Shape of what each layer gave last; empty if the input shape is not known."""
+        if self._graph is None:
             return {}
-        return {tensor.name: tensor.shape for tensor in graph_order(*self._ends)}
+        tensors = [*self._graph.inputs, *self._graph.tensors]
+        return {tensor.layer: tensor.shape for tensor in tensors}
 
-    def _built_ends(self) -> tuple[SymbolicTensor, SymbolicTensor]:
-        if self._ends is None:
+    def connections(self) -> dict[Layer, list[SymbolicTensor]] | None:
+        """What each layer is called on; None for a chain of layers."""
+        if self._graph is None or self._graph.is_chain:
+            return None
+        found: dict[Layer, list[SymbolicTensor]] = {layer: [] for layer in self.layers}
+        for tensor in self._graph.tensors:
+            found[tensor.layer] += tensor.inputs
+        return found
+
+    @property
+    def graph(self) -> Graph:
+        """The tensors from the inputs to the outputs.
+
+        Raises:
+            ValueError: the model is not built.
+        """
+        if self._graph is None:
             rule = "has no weights yet"
             expected = "an Input, input_shape= on the first layer, build() or a call on data"
             raise value_error(self._title, "the model", rule, expected, "no input shape")
-        return self._ends
+        return self._graph
 
     # Results
 
-    def __call__(self, inputs: Any, training: bool = False) -> FloatArray:
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
         """The result for a batch, cast to float32; builds the model at the first call.
 
         Args:
-            inputs: `(N, ...)` of real numbers.
+            inputs: `(N, ...)` of real numbers; for several inputs a list of arrays, or a dict by
+                the names of the inputs.
             training: whether layers such as Dropout act as in training.
+
+        Returns:
+            An array, or a list of arrays for several outputs.
 
         Raises:
             ValueError: a shape that does not fit.
@@ -153,34 +173,53 @@ class Network(Layer):
         if isinstance(inputs, SymbolicTensor):
             rule = "is not a layer of other models"
             raise type_error(self._title, "the model", rule, "an array", inputs)
-        x = np.ascontiguousarray(self._adapt(self._title, inputs), np.float32)
+        x = self._adapt(self._title, inputs)
+        x = each(x, lambda part: np.ascontiguousarray(part, np.float32))
         plan = self._get_plan()
         return plan.finish(plan.record(x)[0] if training else plan.forward(x))
 
-    def _adapt(self, operation: str, inputs: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Inputs as an array of the model's rank, in its own dtype; builds the model if need be.
+    def _adapt(self, operation: str, inputs: Any) -> Any:
+        """Inputs as arrays of the model's ranks, in their own dtypes; builds the model if need be.
+
+        One array, or a list of arrays for several inputs.
 
         A last axis of size 1 is added or dropped where that makes the rank right, as in Keras.
         """
-        x = as_numbers(operation, "x", inputs)
+        if self._graph is None:
+            x = as_numbers(operation, "x", inputs)
+            if x.ndim == 0:
+                raise value_error(operation, "x", "must have axes", "(N, ...)", "a scalar")
+            self.ensure_built((None, *x.shape[1:]))
+        tensors = self.graph.inputs
+        values = in_parts(operation, "x", inputs, [tensor.name for tensor in tensors])
+        parts = [
+            self._fitted(operation, value, tensor)
+            for value, tensor in zip(values, tensors, strict=True)
+        ]
+        if len({len(part) for part in parts}) > 1:
+            rule, received = "must have as many samples each", [len(part) for part in parts]
+            raise value_error(operation, "x", rule, len(parts[0]), received)
+        if any(None in tensor.shape[1:] for tensor in tensors):
+            self.compute_output_shape(gathered([part.shape for part in parts]))
+        return gathered(parts)
+
+    def _fitted(self, operation: str, values: Any, tensor: SymbolicTensor) -> npt.NDArray[Any]:
+        x = as_numbers(operation, "x", values)
         if x.ndim == 0:
             raise value_error(operation, "x", "must have axes", "(N, ...)", "a scalar")
-        if self._ends is None:
-            self.ensure_built((None, *x.shape[1:]))
-        expected = self.input_shape
+        expected = tensor.shape
         x = match_rank(x, expected)
         sizes = zip(expected, x.shape, strict=False)
         if x.ndim != len(expected) or any(size not in (None, received) for size, received in sizes):
+            name = self.name if len(self.graph.inputs) == 1 else f"{self.name}, {tensor.name}"
             raise value_error(
-                operation, "x", f"does not fit the input of {self.name}", expected, x.shape
+                operation, "x", f"does not fit the input of {name}", expected, x.shape
             )
-        if None in expected[1:]:
-            self.compute_output_shape(x.shape)
         return x
 
     def _get_plan(self) -> Plan:
         if self._plan is None:
-            self._plan = Plan(*self._built_ends())
+            self._plan = Plan(self.graph)
         return self._plan
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastconv._errors import type_error, value_error
 from fastconv.layers import InputLayer, Layer
 from fastconv.layers.symbolic import Shape, SymbolicTensor
+from fastconv.models.graph import Graph
 from fastconv.models.model import Model
 from fastconv.models.network import Network
 
@@ -66,11 +67,10 @@ class Sequential(Model):
         if any(layer.name == other.name for other in self._layers):
             rule, expected = "has the name of another layer", "a name of its own"
             raise value_error(self._title, "layer", rule, expected, layer.name)
-        if not self._layers and self._ends is None and layer.batch_input_shape is not None:
+        if not self._layers and self._graph is None and layer.batch_input_shape is not None:
             self._set_input(InputLayer(layer.batch_input_shape[1:]))
-        if self._ends is not None:
-            source, output = self._ends
-            self._ends = source, layer(output)
+        if self._graph is not None:
+            self._graph = Graph(self.inputs, layer(self.outputs[0]))
         self._layers.append(layer)
         self._changed()
 
@@ -83,9 +83,8 @@ class Sequential(Model):
         if not self._layers:
             raise value_error(self._title, "the model", "is empty", "a layer to take off", "none")
         layer = self._layers.pop()
-        if self._ends is not None:
-            source, output = self._ends
-            self._ends = source, output.inputs[0]
+        if self._graph is not None:
+            self._graph = Graph(self.inputs, self.outputs[0].inputs[0])
         self._changed()
         return layer
 
@@ -95,19 +94,19 @@ class Sequential(Model):
         Args:
             input_shape: with the batch first, such as (None, 28, 28, 1).
         """
-        if self._ends is None:
+        if self._graph is None:
             self._set_input(InputLayer(input_shape[1:], input_shape[0]))
             self._changed()
 
     def _set_input(self, layer: InputLayer) -> None:
-        if self._ends is not None:
+        if self._graph is not None:
             rule, expected = "is given already", "one input"
             raise value_error(self._title, "the input", rule, expected, self.input_shape)
         output = layer.output
         for other in self._layers:
             output = other(output)
-        self._ends = layer.output, output
+        self._graph = Graph(layer.output, output)
 
     def _changed(self) -> None:
         super()._changed()
-        self.built = self._ends is not None and bool(self._layers)
+        self.built = self._graph is not None and bool(self._layers)

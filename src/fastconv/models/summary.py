@@ -5,34 +5,52 @@ from __future__ import annotations
 import math
 import shutil
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastconv.layers import Layer
-    from fastconv.layers.symbolic import Shape
+    from fastconv.layers.symbolic import Shape, SymbolicTensor
     from fastconv.layers.variable import Variable
     from fastconv.models.network import Network
 
-_WIDEST = 88
 _MARGIN = 4
-_POSITIONS = (0.45, 0.80, 1.0)
-_HEADER = ("Layer (type)", "Output Shape", "Param #")
-_RIGHT = (False, False, True)
+_HEADER = ("Layer (type)", "Output Shape", "Param #", "Connected to")
+_RIGHT = (False, False, True, False)
+
+
+class _Layout(NamedTuple):
+    """Where the columns end, as parts of the width, and the most characters of a line."""
+
+    ends: tuple[float, ...]
+    widest: int
+
+
+_CHAIN = _Layout((0.45, 0.80, 1.0), 88)
+_GRAPH = _Layout((0.3, 0.56, 0.74, 1.0), 108)
 
 
 def summary_text(model: Network, optimizer_bytes: tuple[int, int] | None = None) -> str:
     """The table and the totals, at most as wide as the terminal.
 
+    A model that is no chain of layers has a column for what each layer is called on.
+
     Args:
         model: may be unbuilt; then shapes and counts are not known.
         optimizer_bytes: number of values and bytes that the optimizer keeps; None before training.
     """
-    width = min(_WIDEST, shutil.get_terminal_size().columns - _MARGIN)
+    connections = model.connections()
+    layout = _CHAIN if connections is None else _GRAPH
+    width = max(min(layout.widest, shutil.get_terminal_size().columns - _MARGIN), 30)
     shapes = model.shapes_of_results()
-    rows = [_row(layer, shapes.get(layer.name)) for layer in model.layers]
-    lines = [f'Model: "{model.name}"', *_table(rows, max(width, 30))]
+    rows = [_row(layer, shapes.get(layer)) for layer in model.layers]
+    if connections is not None:
+        rows = [
+            (*row, _connected(connections[layer]))
+            for row, layer in zip(rows, model.layers, strict=True)
+        ]
+    lines = [f'Model: "{model.name}"', *_table(rows, _column_widths(width, layout.ends))]
     trainable = _size(model.trainable_weights)
     frozen = _size(model.non_trainable_weights)
     kept = optimizer_bytes or (0, 0)
@@ -47,10 +65,14 @@ def summary_text(model: Network, optimizer_bytes: tuple[int, int] | None = None)
     return "\n".join(lines) + "\n"
 
 
-def _row(layer: Layer, shape: Shape | None) -> tuple[str, str, str]:
+def _row(layer: Layer, shape: Shape | None) -> tuple[str, ...]:
     title = f"{layer.name} ({type(layer).__name__})"
     count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
     return title, "?" if shape is None else _shape(shape), count
+
+
+def _connected(inputs: Sequence[SymbolicTensor]) -> str:
+    return ", ".join(f"{tensor.name}[{tensor.call}][0]" for tensor in inputs) or "-"
 
 
 def _shape(shape: Shape) -> str:
@@ -79,9 +101,9 @@ def _memory(size: float) -> str:
     return f"{size:.2f} TB"
 
 
-def _table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    widths = _column_widths(width)
-    lines = [_rule("┏┳┓", "━", widths), *_cells(_HEADER, widths, "┃")]
+def _table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    header = _HEADER[: len(widths)]
+    lines = [_rule("┏┳┓", "━", widths), *_cells(header, widths, "┃")]
     lines.append(_rule("┡╇┩", "━", widths))
     for index, row in enumerate(rows):
         if index:
@@ -90,13 +112,13 @@ def _table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     return [*lines, _rule("└┴┘", "─", widths)]
 
 
-def _column_widths(width: int) -> list[int]:
+def _column_widths(width: int, positions: Sequence[float]) -> list[int]:
     """Widths of the columns with a space on either side, so that the table is `width` wide.
 
-    >>> _column_widths(76)
+    >>> _column_widths(76, (0.45, 0.80, 1.0))
     [33, 24, 15]
     """
-    ends = [int(position * width) for position in _POSITIONS]
+    ends = [int(position * width) for position in positions]
     widths = [end - start + 2 for start, end in zip([0, *ends], ends, strict=False)]
     excess = sum(widths) + len(widths) + 1 - width
     for index in range(len(widths)):
@@ -117,7 +139,7 @@ def _cells(row: Sequence[str], widths: Sequence[int], edge: str) -> list[str]:
     lines = []
     for index in range(max(map(len, wrapped))):
         parts = []
-        for text, width, right in zip(wrapped, widths, _RIGHT, strict=True):
+        for text, width, right in zip(wrapped, widths, _RIGHT, strict=False):
             part = text[index] if index < len(text) else ""
             parts.append(f" {part.rjust(width - 2) if right else part.ljust(width - 2)} ")
         lines.append(edge + edge.join(parts) + edge)

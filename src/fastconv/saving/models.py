@@ -167,7 +167,7 @@ def _make_functional(config: Mapping[str, Any]) -> Model:
             rule = "have inputs that nothing makes"
             raise value_error("load", "some layers", rule, "a graph without loops", stuck)
         waiting = still_waiting
-    model: Model = Model(  # type: ignore[call-arg]
+    model: Model = Model(
         inputs=_tensors_at(config.get("input_layers"), results),
         outputs=_tensors_at(config.get("output_layers"), results),
         name=config.get("name"),
