@@ -88,7 +88,7 @@ def input_batches(
         return ArrayBatches((inputs,), (np.float32,), size, steps)
 
     def convert(given: Any) -> Batch:
-        inputs = given[0] if isinstance(given, tuple | list) else given
+        inputs = given[0] if isinstance(given, tuple) else given
         return (np.ascontiguousarray(model._adapt(operation, inputs), np.float32),)
 
     return StreamBatches(x, convert, steps)
