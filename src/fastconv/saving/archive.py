@@ -23,7 +23,8 @@ CONFIG = "config.json"
 METADATA = "metadata.json"
 WEIGHTS = "model.weights.h5"
 
-_LARGEST_CONFIG = 1 << 26
+LARGEST_CONFIG = 1 << 26
+"""Bytes; that of a model of a thousand layers has one million."""
 _LARGEST_EXPANSION = 100
 """Deflate reaches 1000, but only for what a model does not consist of. Keras does not compress."""
 _KERAS_VERSION = "3.0.0"
@@ -97,8 +98,8 @@ class Archive:
     def config(self) -> Any:
         """The content of `config.json`."""
         size = self._members[CONFIG].file_size
-        if size > _LARGEST_CONFIG:
-            expected = f"at most {_LARGEST_CONFIG} bytes"
+        if size > LARGEST_CONFIG:
+            expected = f"at most {LARGEST_CONFIG} bytes"
             raise value_error(self._where, CONFIG, "is too large", expected, size)
         try:
             return json.loads(self.read(CONFIG))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from fastconv._errors import type_error, value_error
-from fastconv.layers.allocation import zeros_within
+from fastconv.layers.allocation import placeholders
 from fastconv.saving.archive import WEIGHTS, Archive, write_archive
 from fastconv.saving.atomic import replacing
 from fastconv.saving.compiled import compile_model, describe_compilation
@@ -94,7 +94,7 @@ def load_model(
         archive = Archive(where, stream)
         description = archive.config()
         with _arrays_of_archive(where, archive) as arrays:
-            with zeros_within(arrays.count("layers/")), _prefixed(where):
+            with placeholders(), _prefixed(where):
                 model = make_model(description)
             read_weights(where, model, arrays)
             if compile:

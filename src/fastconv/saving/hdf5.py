@@ -51,12 +51,6 @@ class StoredArrays:
             path: tuple(dataset.shape) for path, dataset in self._datasets.items()
         }
 
-    def count(self, prefix: str) -> int:
-        """Number of values in the arrays whose paths start with `prefix`."""
-        return sum(
-            math.prod(shape) for path, shape in self.shapes.items() if path.startswith(prefix)
-        )
-
     def read(self, path: str) -> npt.NDArray[Any]:
         """The values of an array."""
         with _refusing(self._where):

@@ -102,14 +102,17 @@ def check_shapes(where: str, received: Sequence[tuple[Variable, tuple[int, ...]]
 
 
 def assign(where: str, variables: Sequence[Variable], values: Sequence[npt.NDArray[Any]]) -> None:
-    """Copy values of the right shapes into variables, as float32.
+    """Give variables values of the right shapes, as float32.
 
     Raises:
-        ValueError: values that are not floating-point numbers; then nothing is copied.
+        ValueError: values that are not floating-point numbers; then nothing is changed.
     """
     for variable, value in zip(variables, values, strict=True):
         if value.dtype.kind != "f":
             rule = "has another dtype in the file"
             raise value_error(where, f"the weight {variable.path}", rule, "float32", value.dtype)
     for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        if variable.value.flags.writeable:
+            variable.assign(value)
+        else:  # a placeholder of a model that is being read
+            variable.value = np.ascontiguousarray(value, np.float32)

@@ -94,7 +94,7 @@ def known_classes() -> dict[str, dict[str, type]]:
 def argument_names(cls: type) -> list[str]:
     """The arguments of a constructor, those of its base's first where it takes `**options`."""
     names: list[str] = []
-    for part in cls.__mro__:
+    for part in cls.__mro__[:-1]:
         if "__init__" not in vars(part):
             continue
         parameters = list(inspect.signature(vars(part)["__init__"]).parameters.values())[1:]
