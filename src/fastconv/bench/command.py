@@ -181,8 +181,8 @@ def bench(
         try:
             output.write(report, folder)
         except ImportError as error:
-            console.print(f"[yellow]{error}[/]")
-        console.print(f"results in {folder}", style="dim")
+            console.print(str(error), style="yellow", markup=False)
+        console.print(f"results in {folder}", style="dim", markup=False)
     if report.failed:
         raise typer.Exit(1)
 

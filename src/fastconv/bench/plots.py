@@ -123,7 +123,7 @@ def _speeds(report: Report) -> list[list[Panel]]:
             )
             speed = ours.speed_relative_to(peer)
             text = f"{speed.median:.2f} ({time(ours.seconds.median)})"
-            label = f"{case.subject} {case.operation}"
+            label = f"{case.subject}, batch {case.batch}: {case.operation}"
             panel.bars.append(
                 Bar(label, speed.median, speed.lower, speed.upper, text, speed.median >= 1)
             )
@@ -142,17 +142,25 @@ def _draw(panel: Panel, axes: Any) -> None:
         shown = min(bar.length, cut)
         axes.barh(place, shown, height=0.72, color=colour)
         if bar.length <= cut:
-            axes.plot([bar.lower, bar.upper], [place, place], color="black", linewidth=0.8)
+            quarter = bar.lower, min(bar.upper, cut)
+            axes.plot(quarter, [place, place], color="black", linewidth=0.8)
         text = bar.text if bar.length <= cut else f"{bar.text} >>"
         edge = max(shown, min(bar.upper, cut))
-        weight = "bold" if bar.ours and panel.mark is None else "normal"
-        axes.text(edge + 0.012 * cut, place, text, va="center", fontsize=7, weight=weight)
+        axes.text(
+            edge + 0.012 * cut,
+            place,
+            text,
+            va="center",
+            fontsize=7,
+            weight="bold" if bar.ours and panel.mark is None else "normal",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars], fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, 1.22 * cut)
     axes.set_xlabel(panel.unit, fontsize=7)
     axes.tick_params(axis="x", labelsize=7)
     axes.set_title(panel.title, fontsize=8, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     if panel.mark is not None:
-        axes.axvline(panel.mark, color="black", linewidth=0.8)
+        axes.axvline(panel.mark, color="black", linewidth=0.8, zorder=0.5)

@@ -145,6 +145,11 @@ class Worker:
             raise WorkerError(reply["error"], unsupported=reply["unsupported"])
         return reply
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None

@@ -1,0 +1,494 @@
+"""`fastconv bench`: layers, statistics, the processes of contestants, checks, reports, command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer", reason='needs pip install "fastconv[cli]"')
+from typer.testing import CliRunner, Result
+
+import fastconv
+from fastconv import cli, reference
+from fastconv.bench import checks, data, models, processes, runner, tables
+from fastconv.bench.cases import OPERATIONS, Case, operation_cases
+from fastconv.bench.layer_sets import LAYER_SETS, find_layer
+from fastconv.bench.peers import OURS, PEERS, Peer, numpy_reference
+from fastconv.bench.processes import Contestant, Worker, WorkerError
+from fastconv.bench.rendering import Table, as_markdown, digits
+from fastconv.bench.rendering import time as time_text
+from fastconv.bench.results import Measurement, Report
+from fastconv.bench.statistics import paired_ratio, quartiles
+from fastconv.bench.workloads import MODELS, Conv
+
+LAYER = find_layer("mnist-conv2")
+FORWARD = Case("ops", LAYER.name, 2, "forward")
+
+
+@pytest.fixture
+def wrong_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer `wrong` with many faults, and one that is not installed."""
+    modes = ("wrong", "unsupported", "fails", "dies", "dies later", "chatty", "slow")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    wrong = Peer("Wrong", "wrong_peer", {}, {"ops": modes})
+    missing = Peer("Missing", "wrong_peer", {"no_such_library": "no-such-wheel"}, wrong.modes)
+    monkeypatch.setitem(PEERS, "wrong", wrong)
+    monkeypatch.setitem(PEERS, "missing", missing)
+
+
+def run(*arguments: str) -> Result:
+    """`fastconv bench` in this process, on a wide terminal without colours."""
+    environment = {"COLUMNS": "200", "TERM": "dumb"}
+    return CliRunner(env=environment).invoke(cli.app, ["bench", *arguments])
+
+
+def quick(*arguments: str) -> Result:
+    """The least that `fastconv bench` can do."""
+    return run(*arguments, "--quick", "--threads", "1")
+
+
+# --- layers and inputs --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "multiply_adds"),
+    [
+        # He et al., table 1; and on VGG-16 in their section 3.3.
+        ("resnet50", 53, 3.8e9),
+        ("vgg16", 13, 15.3e9),
+        # Howard et al., table 8, with 1 million in the dense layer.
+        ("mobilenet-v1", 27, 568e6),
+        # Outputs times window of each of the five layers: 105.4 + 223.9 + 149.5 + 112.1 + 74.8.
+        ("alexnet", 5, 665.8e6),
+    ],
+)
+def test_layer_sets_add_up(name: str, layers: int, multiply_adds: float) -> None:
+    convs = LAYER_SETS[name].layers
+    assert sum(conv.count for conv in convs) == layers
+    total = sum(conv.count * conv.flops(1) for conv in convs) / 2
+    # The papers round to two or three digits.
+    assert total == pytest.approx(multiply_adds, rel=0.02)
+
+
+@pytest.mark.parametrize("name", LAYER_SETS)
+def test_layers_fit_into_operations(name: str) -> None:
+    for layer in LAYER_SETS[name].layers:
+        assert find_layer(layer.name) is layer
+        if isinstance(layer, Conv):
+            padded = layer.height + 2 * layer.padding
+            shape = (1, padded, padded, layer.in_channels)
+            conv = fastconv.layers.Conv2D(1, layer.kernel_size, layer.strides)
+            expected = conv.compute_output_shape(shape)[1:3]
+            assert (layer.out_height, layer.out_width) == expected
+            assert layer.in_channels % layer.groups == layer.out_channels % layer.groups == 0
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operands_are_integers_for_comparison(operation: str) -> None:
+    layer = find_layer("mnist-output" if operation.startswith("dense") else "mnist-conv2")
+    whole = data.operands(operation, layer, 2, integers=True)
+    again = data.operands(operation, layer, 2, integers=True)
+    real = data.operands(operation, layer, 2, integers=False)
+    for array, same, other in zip(whole, again, real, strict=True):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, same)
+        np.testing.assert_array_equal(array, np.round(array))
+        assert array.shape == other.shape
+        assert (other != np.round(other)).any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_networks_are_those_of_the_package(name: str) -> None:
+    network = models.network(name)
+    shape, classes = MODELS[name]
+    built = fastconv.networks.build(name, shape, classes)
+    assert [w.shape for w in network.weights()] == [w.shape for w in built.get_weights()]
+    assert all(w.any() for w in network.weights())
+    built.set_weights(network.weights())
+    (x, *_) = data.prediction_inputs(shape, 2)
+    ours = built.predict_on_batch(x)
+    theirs = numpy_reference.predict(network, [x], "float64 sums").results()[0]
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=checks.PREDICTION_TOLERANCE)
+
+
+def test_flops_of_a_network() -> None:
+    # 26 * 26 * 9 * 32 + 11 * 11 * 9 * 32 * 64 + 1600 * 10 multiply-adds.
+    forward = 2 * (194_688 + 2_230_272 + 16_000)
+    assert Case("predict", "m1", 128).flops == 128 * forward
+    # Without the gradient of the images.
+    assert Case("train", "m1", 128).flops == 128 * (3 * forward - 2 * 194_688)
+
+
+def test_training_data_are_digits() -> None:
+    batches = data.training_batches((28, 28, 1), 10, 8)
+    assert len(batches) == data.TRAINING_BATCHES
+    assert batches[0].x.shape == (8, 28, 28, 1)
+    # Most of a digit is background.
+    assert 0.05 < np.mean([b.x.mean() for b in batches]) < 0.3
+    assert len({b.x.tobytes() for b in batches}) == len(batches)
+
+
+def test_gradients_of_the_reference_network() -> None:
+    """Of the loss, by central differences in a few weights of every layer."""
+    network = models.network("minimal", dropout=False)
+    ((x, y), *_) = data.training_batches(network.input_shape, 10, 2)
+
+    def loss() -> float:
+        logits = np.float64(numpy_reference.forward(network, x)[0])
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1))
+        return float((log_sum - shifted[np.arange(len(y)), y]).sum())
+
+    logits, saved = numpy_reference.forward(network, x, training=True)
+    _, grad = reference.softmax_cross_entropy(logits, y)
+    gradients = numpy_reference.backward(network, grad, saved)
+    step = 1e-2
+    for weight, gradient in zip(network.weights(), gradients, strict=True):
+        assert weight.shape == gradient.shape
+        place = np.unravel_index(np.abs(gradient).argmax(), weight.shape)
+        before = weight[place]
+        weight[place] = before + step
+        above = loss()
+        weight[place] = before - step
+        below = loss()
+        weight[place] = before
+        # The error is step^2 / 6 of the third derivative, plus kinks of ReLU within the step.
+        assert gradient[place] == pytest.approx((above - below) / (2 * step), rel=0.02)
+
+
+# --- statistics and text ------------------------------------------------------------------------
+
+
+def test_quartiles() -> None:
+    assert quartiles([7.0]) == (7.0, 7.0, 7.0)
+    assert quartiles([1.0, 2.0, 3.0, 4.0, 100.0]) == (2.0, 3.0, 4.0)
+
+
+def test_paired_ratio_is_of_turns() -> None:
+    # The machine is slower in every turn; what is twice as fast stays twice as fast.
+    slow = [[2.0, 2.0, 9.0], [20.0], [200.0]]
+    fast = [[1.0], [10.0, 10.0, 50.0], [100.0], [1.0]]
+    assert paired_ratio(slow, fast) == (2.0, 2.0, 2.0)
+    assert paired_ratio(fast, slow).median == 0.5
+
+
+def test_text_of_figures() -> None:
+    assert [time_text(s) for s in (2.0, 0.0123, 4.25e-5, 3e-9)] == [
+        "2.00 s",
+        "12.3 ms",
+        "42.5 us",
+        "0.00 us",
+    ]
+    assert [digits(v) for v in (1234.5, 99.96, 12.34, 9.999, 1.5)] == [
+        "1234",
+        "100",
+        "12.3",
+        "10.0",
+        "1.50",
+    ]
+
+
+def test_markdown_of_a_table() -> None:
+    table = Table("Title", ["a", "b"], 1, [[["x", "1"]], [["y", ""]]], {1}, ["note"])
+    assert as_markdown(table).splitlines() == [
+        "### Title",
+        "",
+        "| a | b |",
+        "| :-- | --: |",
+        "| x | 1 |",
+        "| **y** |  |",
+        "",
+        "- note",
+    ]
+
+
+def measured(peer: str, seconds: float, threads: int = 1, case: Case = FORWARD) -> Measurement:
+    contestant = Contestant(peer, PEERS[peer].modes[case.task][0], threads, "tuned")
+    return Measurement(case, contestant, [[seconds] * 3] * 2, 0.0, 2**20)
+
+
+def report_of(*measurements: Measurement) -> Report:
+    machine = dict.fromkeys(("processor", "isa", "system", "libc", "python", "versions"), "-")
+    machine |= {"processors": "2", "load": "0.10", "date": "-"}
+    return Report(machine, {"command": "-"}, {}, list(measurements), [], {1: [1e9, 2e9, 9e9]})
+
+
+def test_case_table_compares_with_the_fastest_peer_of_equal_threads() -> None:
+    report = report_of(
+        measured("torch", 4e-3),
+        measured(OURS, 2e-3),
+        measured("numpy", 8e-3),
+        measured("torch", 1e-3, threads=2),
+    )
+    (table,) = tables.case_tables(report)
+    assert [[row[0], row[2], row[7]] for group in table.groups for row in group] == [
+        ["fastconv", "1", "2.00x"],
+        ["PyTorch", "1", "1.00x"],
+        ["NumPy reference", "1", "0.50x"],
+        ["PyTorch", "2", "1.00x"],
+    ]
+    assert table.ours == {0}
+    verdicts = [note for note in table.notes if "as fast as" in note]
+    assert [note.split(" as fast")[0] for note in verdicts] == [
+        "1 thread: fastconv is 2.00x",
+        "Each with its best number of threads: fastconv is 0.50x",
+    ]
+    # 2 * 2 * 11 * 11 * 64 * 9 * 32 flops in 2 ms; the median of the peaks is 2 GFLOP/s.
+    assert table.groups[0][0][5:7] == ["4.46", "223%"]
+
+
+def test_operation_table_adds_up_a_network() -> None:
+    first, second = (layer for layer in LAYER_SETS["vgg16"].layers if layer.count == 2)
+    cases = [Case("ops", layer.name, 1, "forward") for layer in (first, second)]
+    report = report_of(
+        *(measured(OURS, 1.0, case=case) for case in cases),
+        *(measured("torch", 3.0, case=case) for case in cases),
+    )
+    (table,) = tables.operation_tables(report)
+    assert [row[0] for group in table.groups for row in group] == [first.name, second.name]
+    assert (
+        "VGG-16, batch 1, forward of 4 convolutions: fastconv 4.00 s, each one's fastest peer "
+        "12.0 s, 3.00x"
+    ) in table.notes
+
+
+def test_remarks_name_what_disturbs() -> None:
+    quiet = measured(OURS, 1.0)
+    assert tables.remarks(report_of(quiet)) == []
+    report = report_of(dataclasses.replace(quiet, idle_share=0.5))
+    report.machine["load"] = "1.90"
+    busy, idle = tables.remarks(report)
+    assert "busy machine" in busy
+    assert "used 50% of a processor while others were measured" in idle
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["train", "predict", "ops"])
+def test_difference(task: str) -> None:
+    right = np.arange(100.0)
+    assert checks.difference(task, [right], [right]) is None
+    for wrong in (right + 0.01, np.where(right == 50, np.nan, right)):
+        assert "is allowed" in checks.difference(task, [right], [wrong])
+    assert "shape (99,)" in checks.difference(task, [right], [right[1:]])
+    assert "1 results instead of 2" in checks.difference(task, [right] * 2, [right])
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def test_environment_of_a_contestant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    tuned = processes.environment(Contestant("torch", "contiguous", 3, "tuned"), "avx2")
+    assert tuned["OMP_NUM_THREADS"] == tuned["NPROC"] == "3"
+    assert tuned["MALLOC_TOP_PAD_"] == str(2**28)
+    assert tuned["FASTCONV_ISA"] == tuned["ATEN_CPU_CAPABILITY"] == "avx2"
+    default = processes.environment(Contestant("keras-jax", "fit", 1, "default"), None)
+    assert not [name for name in default if name.startswith("MALLOC_")]
+    assert default["KERAS_BACKEND"] == "jax"
+    assert default.get("FASTCONV_ISA") == os.environ.get("FASTCONV_ISA")
+
+
+def test_every_level_is_known() -> None:
+    levels = set(fastconv.available_isas()) - {"neon"}
+    assert levels <= set(processes.ISA_ENVIRONMENTS)
+
+
+@pytest.fixture
+def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """The process of a contestant."""
+    request.getfixturevalue("wrong_peers")
+    peer, mode = request.param
+    started = Worker(Contestant(peer, mode, 1, "default"))
+    yield started
+    started.close()
+
+
+def prepare(worker: Worker, folder: Path, case: Case = FORWARD) -> list[np.ndarray]:
+    """What the worker says the results are."""
+    path = folder / "results.npz"
+    request = {"case": dataclasses.asdict(case), "results": str(path), "warm_up": 0.0}
+    assert worker.ask({"do": "prepare", **request})["seconds"] > 0
+    return checks.load_results(path)
+
+
+@pytest.mark.parametrize("worker", [(OURS, "ops")], indirect=True)
+def test_worker_answers(worker: Worker, tmp_path: Path) -> None:
+    (found,) = prepare(worker, tmp_path)
+    x, kernel, bias, _ = data.operands("forward", LAYER, 2, integers=True)
+    np.testing.assert_array_equal(found, reference.conv2d(x, kernel, bias))
+    time.sleep(0.2)
+    reply = worker.ask({"do": "run", "warm_up": 1, "calls": 5})
+    assert len(reply["seconds"]) == 5
+    assert all(0 < seconds < 1 for seconds in reply["seconds"])
+    # It slept.
+    assert 0 <= reply["idle"] < 0.1
+    # The slowest level on one core makes some GFLOP/s.
+    assert worker.ask({"do": "peak", "seconds": 0.01})["flops"] > 1e8
+    assert worker.ask({"do": "memory"})["peak_bytes"] > 2**20
+    (again,) = prepare(worker, tmp_path, dataclasses.replace(FORWARD, cold=True))
+    np.testing.assert_array_equal(again, found)
+    assert len(worker.ask({"do": "run", "warm_up": 0, "calls": 3})["seconds"]) == 3
+
+
+@pytest.mark.parametrize("worker", [("wrong", "chatty")], indirect=True)
+def test_what_libraries_print_is_no_reply(worker: Worker, tmp_path: Path) -> None:
+    prepare(worker, tmp_path)
+    assert len(worker.ask({"do": "run", "warm_up": 0, "calls": 2})["seconds"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("worker", "unsupported", "message"),
+    [
+        (("wrong", "fails"), False, "^ValueError: broken$"),
+        (("wrong", "unsupported"), True, "not here"),
+        (("wrong", "dies"), False, "ended with 3: last words"),
+    ],
+    indirect=["worker"],
+)
+def test_worker_errors(worker: Worker, tmp_path: Path, unsupported: bool, message: str) -> None:
+    with pytest.raises(WorkerError, match=message) as raised:
+        prepare(worker, tmp_path)
+    assert raised.value.unsupported == unsupported
+
+
+@pytest.mark.parametrize("worker", [("wrong", "slow")], indirect=True)
+def test_worker_that_does_not_answer_is_ended(worker: Worker, tmp_path: Path) -> None:
+    prepare(worker, tmp_path)
+    with pytest.raises(WorkerError, match="no answer in time"):
+        worker.ask({"do": "run", "warm_up": 0, "calls": 1000}, seconds=0.05)
+    with pytest.raises(WorkerError, match="ended with -9"):
+        worker.ask({"do": "memory"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processors cannot be chosen")
+@pytest.mark.parametrize("worker", [(OURS, "ops")], indirect=True)
+def test_worker_is_held_to_its_processors(worker: Worker) -> None:
+    worker.ask({"do": "memory"})
+    assert len(os.sched_getaffinity(worker.pid)) == 1
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_quick_run_of_everything(tmp_path: Path) -> None:
+    result = quick(
+        "--against", "numpy", "--batch", "2", "--layer", "mnist-conv1", "--output", str(tmp_path)
+    )
+    assert result.exit_code == 0, result.output
+    for text in (
+        "Training step of m1, batch 2, malloc tuned",
+        "Prediction of m1, batch 2, malloc tuned",
+        "Operations, 1 thread, malloc tuned",
+        "fused-kernel-gradient",
+        "1 thread: fastconv is",
+    ):
+        assert text in result.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["problems"] == []
+    assert found["peak_flops"]["1"] > 1e8
+    assert len(found["measurements"]) == (2 + 1) + (1 + 1) + (8 + 3 + 8)
+    for measurement in found["measurements"]:
+        seconds = measurement["seconds"]
+        assert 0 < seconds["lower"] <= seconds["median"] <= seconds["upper"]
+        assert len(measurement["turn_medians"]) == runner.QUICK.turns
+    markdown = (tmp_path / "results.md").read_text()
+    assert markdown.count("### ") == 1 + 1 + 1 + 8
+    pytest.importorskip("matplotlib", reason="draws with matplotlib")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
+
+
+FEW = ("ops", "--batch", "1", "--layer", "mnist-conv2", "--operation", "max-pool")
+
+
+@pytest.mark.usefixtures("wrong_peers")
+def test_missing_peer_is_named() -> None:
+    result = quick(*FEW, "--against", "missing,numpy")
+    assert result.exit_code == 0, result.output
+    assert "missing is not installed: pip install no-such-wheel" in result.output
+    assert "NumPy reference" in result.output
+
+
+def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = quick(*FEW, "--against", "numpy", "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert 'a plot needs matplotlib: pip install "fastconv[bench]"' in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"results.md", "results.json"}
+
+
+@pytest.mark.usefixtures("wrong_peers")
+def test_wrong_result_fails_the_run(tmp_path: Path) -> None:
+    result = quick(*FEW, "--against", "wrong", "--output", str(tmp_path))
+    assert result.exit_code == 1
+    assert "Wrong (wrong), 1 thread, malloc tuned: WRONG RESULT in max-pool of" in result.output
+    assert "a difference of 0.01" in result.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    # Those that fail otherwise are named, and do not stop the others.
+    modes = {problem["contestant"]["mode"]: problem["kind"] for problem in found["problems"]}
+    assert modes == {
+        "wrong": "mismatch",
+        "fails": "failure",
+        "dies": "failure",
+        "dies later": "failure",
+    }
+    timed = {m["contestant"]["mode"] for m in found["measurements"]}
+    assert timed == {"ops", "chatty", "slow"}
+
+
+@pytest.mark.usefixtures("wrong_peers")
+def test_failure_of_a_peer_is_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = dataclasses.replace(PEERS["wrong"], modes={"ops": ("fails",)})
+    monkeypatch.setitem(PEERS, "wrong", failing)
+    result = quick(*FEW, "--against", "wrong")
+    assert result.exit_code == 0, result.output
+    assert "could not run in max-pool of mnist-conv2, batch 1: ValueError: broken" in result.output
+
+
+def test_operations_of_a_layer() -> None:
+    layers = LAYER_SETS["alexnet"].layers
+    cases = list(operation_cases(layers, list(OPERATIONS), 4, cold=True))
+    assert len(cases) == 4 * 3 + 8
+    assert all(case.batch == 4 and case.cold for case in cases)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["walk"], "'walk' is not one of"),
+        (["train", "--against", "numpy,tourch"], "'tourch' is not one of numpy, torch"),
+        (["train", "--threads", "1,0"], "'1,0' is not a list of numbers"),
+        (["train", "--batch", "many"], "'many' is not a list of numbers"),
+        (["train", "--isa", "avx3"], "this machine and build have"),
+        (["train", "--model", "m2"], "'m2' is not one of m1"),
+        (["ops", "--set", "lenet"], "'lenet' is not one of mnist, resnet50"),
+        (["ops", "--set", "vgg16", "--layer", "mnist-conv1"], "'mnist-conv1' is not one of vgg16"),
+        (["ops", "--operation", "backward"], "'backward' is not one of forward"),
+        (["train", "--turns", "0"], "--turns"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_help_teaches() -> None:
+    result = run("--help")
+    for name in (*PEERS.keys() - {OURS}, *LAYER_SETS, *OPERATIONS):
+        assert name in result.output
+    for peer in PEERS.values():
+        if peer.requires:
+            assert peer.install in result.output
+    assert "fastconv bench train --against torch,jax" in result.output
