@@ -155,3 +155,28 @@ def test_long_names_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = rows_of(text)[0]
     assert cells[0].replace(" ", "") == f"{name}(Dense)"
     assert {len(line) for line in text.splitlines() if line[0] in "┏┃┡│├└"} == {46}
+
+
+def test_graphs_show_what_layers_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    x = keras.Input((4,))
+    shared = layers.Dense(4)
+    y = shared(x)
+    text = text_of(keras.Model(x, layers.Add()([shared(y), x])))
+    assert rows_of(text) == [
+        ["input_layer (InputLayer)", "(None, 4)", "0", "-"],
+        ["dense (Dense)", "(None, 4)", "20", "input_layer[0][0], dense[0][0]"],
+        ["add (Add)", "(None, 4)", "0", "dense[1][0], input_layer[0][0]"],
+    ]
+    widths = {len(line) for line in text.splitlines() if line[0] in "┏┃┡│├└"}
+    assert widths == {108}
+
+
+def test_a_functional_chain_shows_its_input() -> None:
+    x = keras.Input((4,))
+    text = text_of(keras.Model(x, layers.Dense(2)(x), name="small"))
+    assert text.startswith('Model: "small"\n')
+    assert rows_of(text) == [
+        ["input_layer (InputLayer)", "(None, 4)", "0"],
+        ["dense (Dense)", "(None, 2)", "10"],
+    ]

@@ -101,6 +101,24 @@ class Network(Layer):
         return list(self.graph.outputs)
 
     @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs.
+
+        Raises:
+            ValueError: the model is not built.
+        """
+        return [tensor.name for tensor in self.graph.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that give the outputs.
+
+        Raises:
+            ValueError: the model is not built.
+        """
+        return [tensor.name for tensor in self.graph.outputs]
+
+    @property
     def input_shape(self) -> Any:
         """Shape of the input, None for the batch; a list of shapes for several inputs.
 
@@ -191,7 +209,7 @@ class Network(Layer):
                 raise value_error(operation, "x", "must have axes", "(N, ...)", "a scalar")
             self.ensure_built((None, *x.shape[1:]))
         tensors = self.graph.inputs
-        values = in_parts(operation, "x", inputs, [tensor.name for tensor in tensors])
+        values = in_parts(operation, "x", inputs, self.input_names)
         parts = [
             self._fitted(operation, value, tensor)
             for value, tensor in zip(values, tensors, strict=True)

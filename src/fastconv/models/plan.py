@@ -66,7 +66,7 @@ class Plan:
         self._outputs = tuple(slots.get(tensor, last) for tensor in graph.outputs)
         self.steps = _with_repeated(_with_last_uses(steps, self._outputs), weights)
         self._is_chain = [(i,) for i in range(len(steps))] == [step.sources for step in steps]
-        self._is_chain = self._is_chain and len(self._outputs) == 1
+        self._is_chain = self._is_chain and len(graph.inputs) == len(graph.outputs) == 1
         self._native: NativeChain | None = None
 
     def forward(self, x: Any) -> Any:
