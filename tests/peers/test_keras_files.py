@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from layer_table import ROWS, Row
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 keras = pytest.importorskip("keras", reason="compares with Keras: pip install keras jax h5py")
@@ -165,6 +166,44 @@ def test_configurations_are_keras(build: Any, tmp_path: Path) -> None:
         for config in (found, expected):
             del config["name"]
         assert found == expected
+
+
+# --- every layer ----------------------------------------------------------------------------------
+
+ONE_INPUT = [row for row in ROWS if not isinstance(row.input_shape, list)]
+
+
+def one_layer(k: Any, row: Row) -> Any:
+    arguments = dict(row.arguments)
+    if row.kind is fastconv.layers.AveragePooling2D:
+        arguments.setdefault("pool_size", 2)  # Keras has a default for maxima alone.
+    layer = getattr(k.layers, row.kind.__name__)(**arguments)
+    return k.Sequential([k.Input(row.input_shape[1:]), layer])
+
+
+@pytest.mark.parametrize("row", ONE_INPUT, ids=str)
+def test_layers(row: Row, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    ours, theirs = one_layer(fastconv, row), one_layer(keras, row)
+    weights = [rng.uniform(0.5, 1, shape).astype(np.float32) for shape in row.weights]
+    ours.set_weights(weights)
+    theirs.set_weights(weights)
+    x = rng.normal(size=row.input_shape).astype(np.float32)
+    expected = theirs.predict(x, verbose=0)
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    read, written = (
+        fastconv.models.load_model(tmp_path / "theirs.keras"),
+        keras.models.load_model(tmp_path / "ours.keras"),
+    )
+    for model in (ours, read, written):
+        assert_same_weights(model, theirs)
+        # Sums of at most 36 products of the order of 1.
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-5)
+    found, wanted = written.layers[0].get_config(), theirs.layers[0].get_config()
+    for config in (found, wanted):
+        del config["name"]
+    assert found == wanted
 
 
 # --- weights --------------------------------------------------------------------------------------
