@@ -243,7 +243,7 @@ def test_validation_from_generators() -> None:
 
 def test_steps_that_divide_an_epoch() -> None:
     """Each epoch goes on where the one before it ended; batches are cut to fit."""
-    batches = ArrayBatches((np.arange(12),), (np.int64,), 2, steps=4)
+    batches = ArrayBatches((np.arange(12),), 2, steps=4)
     assert (batches.steps, batches.samples) == (4, None)
     first = [batch[0].tolist() for batch in batches.epoch(None)]
     assert first == [[0, 1], [2, 3], [4, 5], [6, 7]]
@@ -308,7 +308,7 @@ def test_what_is_shown_of_a_generator(
         (lambda: model().fit(X, Y, sample_weight=WEIGHTS[:5]), "sample_weight must have one weigh"),
         (
             lambda: model().fit(X, Y, sample_weight=WEIGHTS[:5], validation_split=0.5),
-            "fit: sample_weight must have as many samples as x, expected 12, received 5",
+            r"fit: sample_weight must have one weight a sample, .* received \(5,\)",
         ),
         (lambda: model().fit(X, Y, validation_data=(X,)), "validation_data must be a pair"),
         (lambda: model().fit(((X, Y + 1) for _ in range(2)), verbose=0), "label out of range"),

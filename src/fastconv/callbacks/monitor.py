@@ -59,10 +59,12 @@ class MonitorCallback(Callback):
         if self.mode != "auto":
             return "max" if self.mode == "max" else "min"
         name = self.monitor.removeprefix("val_")
-        if name == "loss":
+        if name == "loss" or name.endswith("_loss"):
             return "min"
         for metric in self.model.metrics:
-            if metric.name == name and metric.direction is not None:
+            # With several outputs the name of one of them is before that of the metric.
+            known = name == metric.name or name.endswith(f"_{metric.name}")
+            if known and metric.direction is not None:
                 return metric.direction
         title, rule = type(self).__name__, f"cannot be auto for {self.monitor}"
         expected = '"min" or "max" for a figure that is no metric of fastconv'

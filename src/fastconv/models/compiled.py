@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastconv import losses, optimizers
+from fastconv import optimizers
 from fastconv._errors import value_error
+from fastconv.losses import Loss
+from fastconv.models.joint_objective import AnyObjective, JointObjective, make_objective
 from fastconv.models.network import Network
-from fastconv.models.objective import MetricLike, Objective
 from fastconv.models.parameters import FlatParameters
 from fastconv.models.training import Evaluator, Trainer
 
 if TYPE_CHECKING:
-    from fastconv.losses import Loss
     from fastconv.metrics import Metric
     from fastconv.optimizers import Optimizer
+
+LossLike: TypeAlias = str | Loss | type[Loss] | Callable[..., Any]
 
 
 class CompiledNetwork(Network):
@@ -28,37 +30,48 @@ class CompiledNetwork(Network):
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self.optimizer: Optimizer | None = None
-        self._objective: Objective | None = None
+        self._objective: AnyObjective | None = None
         self._parameters: FlatParameters | None = None
 
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss | type[Loss] | Callable[..., Any] | None = None,
-        *,
-        metrics: Sequence[MetricLike] | None = None,
-        weighted_metrics: Sequence[MetricLike] | None = None,
+        loss: LossLike | Sequence[LossLike] | Mapping[str, LossLike] | None = None,
+        loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+        metrics: Sequence[Any] | Mapping[str, Any] | None = None,
+        weighted_metrics: Sequence[Any] | Mapping[str, Any] | None = None,
+        run_eagerly: bool = False,  # noqa: ARG002
+        steps_per_execution: int = 1,  # noqa: ARG002
+        jit_compile: str | bool = "auto",  # noqa: ARG002
+        auto_scale_loss: bool = True,  # noqa: ARG002
     ) -> None:
         """Say how to train. Layers frozen or unfrozen since the last time take effect.
 
         Args:
             optimizer: name or instance.
-            loss: name, instance or function of `fastconv.losses`.
+            loss: name, instance or function of `fastconv.losses`. For several outputs one for all,
+                a list, or a dict by the names of the outputs.
+            loss_weights: for several outputs, a list or dict of factors of the losses in their sum.
             metrics: names, instances, or functions of `(y_true, y_pred)` with one value a sample.
+                For several outputs a list of such lists, or a dict of them.
             weighted_metrics: the same, of metrics that take the weights of samples.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: how Keras is to run; of
+                no effect here.
 
         Raises:
-            ValueError, TypeError: something unknown.
+            ValueError, TypeError: something unknown, or that does not fit the outputs.
         """
         if loss is None:
             expected = "a name or a Loss, such as sparse_categorical_crossentropy"
             raise value_error("compile", "loss", "must be given", expected, None)
         for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
-            if isinstance(given, str) or not isinstance(given, Sequence | None):
+            if isinstance(given, str) or not isinstance(given, Sequence | Mapping | None):
                 expected = "a list, such as ['accuracy']"
                 raise value_error("compile", name, "must be a list", expected, given)
+        names = [] if self._graph is None else [t.layer.name for t in self._graph.outputs]
+        objective = make_objective(names, loss, loss_weights, metrics, weighted_metrics)
         self.optimizer = optimizers.get(optimizer)
-        self._objective = Objective(losses.get(loss), metrics or (), weighted_metrics or ())
+        self._objective = objective
         self._changed()
 
     @property
@@ -67,8 +80,8 @@ class CompiledNetwork(Network):
         return self._objective is not None
 
     @property
-    def loss(self) -> Loss | None:
-        """The loss; None before `compile`."""
+    def loss(self) -> Any:
+        """The loss, or a list of losses for several outputs; None before `compile`."""
         return None if self._objective is None else self._objective.loss
 
     @property
@@ -92,6 +105,8 @@ class CompiledNetwork(Network):
         }
         if self._objective.weighted:
             arguments["weighted_metrics"] = list(self._objective.weighted)
+        if isinstance(self._objective, JointObjective):
+            arguments["loss_weights"] = self._objective.loss_weights
         return arguments
 
     def _evaluator(self) -> Evaluator:
@@ -123,7 +138,7 @@ class CompiledNetwork(Network):
         self._plan = None
         self._parameters = None
 
-    def _compiled_objective(self, operation: str) -> Objective:
+    def _compiled_objective(self, operation: str) -> AnyObjective:
         if self._objective is None:
             rule, expected = "must be compiled first", "a call of compile()"
             raise value_error(operation, f"the model {self.name}", rule, expected, "none")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from fastconv._errors import value_error
 
 Array: TypeAlias = npt.NDArray[Any]
-Batch: TypeAlias = tuple[Array, ...]
-"""Inputs, targets and, if there are any, weights of samples."""
+Batch: TypeAlias = tuple[Any, ...]
+"""Inputs, targets and, if there are any, weights of samples; lists of arrays for several."""
 
 
 class Batches(Protocol):
@@ -38,39 +38,28 @@ class Batches(Protocol):
 class ArrayBatches:
     """Cuts arrays with one sample a row into batches of `batch_size`, the last one shorter.
 
-    Each array comes out C-contiguous and in its dtype of `dtypes`. What has to be gathered or cast
-    goes into buffers that every batch reuses: a batch is valid until the next one is asked for.
+    Batches are C-contiguous. What has to be gathered or cast goes into buffers that every batch
+    reuses: a batch is valid until the next one is asked for.
 
     Args:
-        arrays: of equal length.
-        dtypes: one for each.
+        columns: arrays of equal length, or lists of such; the first is cast to float32.
         batch_size: samples in a batch.
         steps: batches an epoch; an epoch starts where the one before it ended. None for all.
 
     Attributes:
-        input_shape: of the first array.
         samples, steps: as in `Batches`.
     """
 
-    def __init__(
-        self,
-        arrays: tuple[Array, ...],
-        dtypes: tuple[npt.DTypeLike, ...],
-        batch_size: int,
-        steps: int | None = None,
-    ) -> None:
-        self.input_shape = arrays[0].shape
-        self._count = count = len(arrays[0])
+    def __init__(self, columns: tuple[Any, ...], batch_size: int, steps: int | None = None) -> None:
+        self._count = count = sample_count(columns[0])
         self._batch_size = batch_size
         self._whole = steps is None
         self.steps: int | None = -(-count // batch_size) if steps is None else steps
         self.samples: int | None = count if steps is None else None
         self._rest: Iterator[Batch] = iter(())
         largest = min(batch_size, count)
-        self._columns = [
-            _Column(array, np.dtype(dtype), largest)
-            for array, dtype in zip(arrays, dtypes, strict=True)
-        ]
+        first = _column(columns[0], np.dtype(np.float32), largest)
+        self._columns = [first, *(_column(column, None, largest) for column in columns[1:])]
 
     def ready(self) -> bool:
         """There always is one."""
@@ -176,35 +165,9 @@ def as_validation(data: Any) -> tuple[Any, Any, Any]:
     return data[0], data[1], data[2] if len(data) == 3 else None
 
 
-def split_off_validation(
-    x: Any, y: Any, sample_weight: Any, share: float
-) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
-    """The first samples to train on, and the last ones to validate on.
-
-    Raises:
-        ValueError: a share that is no fraction, or leaves one side empty; data that are no arrays.
-    """
-    if not 0 < share < 1:
-        rule = "is out of range"
-        raise value_error("fit", "validation_split", rule, "0 <= validation_split < 1", share)
-    if is_stream(x):
-        rule, expected = "needs arrays", "x and y as arrays, or validation_data"
-        raise value_error("fit", "validation_split", rule, expected, type(x).__name__)
-    columns = [None if column is None else np.asarray(column) for column in (x, y, sample_weight)]
-    samples = len(np.asarray(x))
-    place = int(samples * (1 - share))
-    if not 0 < place < samples:
-        rule, expected = "leaves no samples on one side", "samples to train and to validate on"
-        raise value_error("fit", "validation_split", rule, expected, f"{share} of {samples}")
-    for name, column in zip(("y", "sample_weight"), columns[1:], strict=True):
-        if column is not None and len(column) != samples:
-            raise value_error("fit", name, "must have as many samples as x", samples, len(column))
-    return _rows(columns, slice(place)), _rows(columns, slice(place, None))
-
-
-def _rows(columns: list[Array | None], rows: slice) -> tuple[Any, Any, Any]:
-    x, y, sample_weight = (None if column is None else column[rows] for column in columns)
-    return x, y, sample_weight
+def sample_count(column: Any) -> int:
+    """Number of samples in an array, or in each of a list of arrays."""
+    return len(column[0] if isinstance(column, list) else column)
 
 
 def _at_most(batches: Iterator[Any], steps: int | None) -> Iterator[Any]:
@@ -223,17 +186,17 @@ def _at_most(batches: Iterator[Any], steps: int | None) -> Iterator[Any]:
 class _Column:
     """One array, and buffers for a batch of it."""
 
-    def __init__(self, array: Array, dtype: np.dtype[Any], batch_size: int) -> None:
+    def __init__(self, array: Array, dtype: np.dtype[Any] | None, batch_size: int) -> None:
         native = array.dtype.newbyteorder("=")
         self._array = np.ascontiguousarray(array, native)
         shape = (batch_size, *array.shape[1:])
         self._gathered = np.empty(shape, native)
-        self._cast = None if native == dtype else np.empty(shape, dtype)
+        self._cast = None if dtype in (None, native) else np.empty(shape, dtype)
 
-    def rows(self, start: int, stop: int) -> Array:
+    def rows(self, start: int, stop: int) -> Any:
         return self._in_dtype(self._array[start:stop])
 
-    def gather(self, indices: npt.NDArray[np.intp]) -> Array:
+    def gather(self, indices: npt.NDArray[np.intp]) -> Any:
         # The indices are a permutation, so "clip" never acts: it spares take a second buffer.
         out = self._gathered[: len(indices)]
         return self._in_dtype(self._array.take(indices, axis=0, out=out, mode="clip"))
@@ -244,3 +207,22 @@ class _Column:
         out = self._cast[: len(rows)]
         np.copyto(out, rows, casting="unsafe")
         return out
+
+
+class _Several:
+    """A list of arrays, which go together."""
+
+    def __init__(self, columns: list[_Column]) -> None:
+        self._columns = columns
+
+    def rows(self, start: int, stop: int) -> Any:
+        return [column.rows(start, stop) for column in self._columns]
+
+    def gather(self, indices: npt.NDArray[np.intp]) -> Any:
+        return [column.gather(indices) for column in self._columns]
+
+
+def _column(value: Any, dtype: np.dtype[Any] | None, batch_size: int) -> _Column | _Several:
+    if isinstance(value, list):
+        return _Several([_Column(array, dtype, batch_size) for array in value])
+    return _Column(value, dtype, batch_size)

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fastconv._shapes import LARGEST_INT, normalize_int
+from fastconv._shapes import normalize_int
 from fastconv.callbacks import Callback, CallbackList, History, as_list
 from fastconv.layers.naming import unique_name
 from fastconv.models.compiled import CompiledNetwork
-from fastconv.models.data import ArrayBatches, Batch, Batches, as_validation, split_off_validation
-from fastconv.models.graph import Graph
-from fastconv.models.intake import input_batches, labelled_batches
+from fastconv.models.data import ArrayBatches, Batch, Batches, as_validation, sample_count
+from fastconv.models.graph import Graph, each
+from fastconv.models.intake import Intake, input_batches
 from fastconv.models.training import predict
 from fastconv.progress import ProgressDisplay, check_verbose
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from fastconv.layers.symbolic import Shape
     from fastconv.layers.variable import Float32Array
 
 
@@ -71,7 +71,7 @@ class Model(CompiledNetwork):
     def fit(
         self,
         x: Any,
-        y: npt.ArrayLike | None = None,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: str | int = "auto",
@@ -80,7 +80,7 @@ class Model(CompiledNetwork):
         validation_data: Any = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
@@ -91,9 +91,11 @@ class Model(CompiledNetwork):
 
         Args:
             x: `(samples, ...)` of real numbers; each batch is cast to float32. A last axis of
-                size 1 may be missing. Or a generator, or another iterable, of batches `(x, y)` or
+                size 1 may be missing. For several inputs a list of arrays, or a dict by the names
+                of the inputs. Or a generator, or another iterable, of batches `(x, y)` or
                 `(x, y, sample_weight)`, which says itself in which order they come.
-            y: targets, as the loss takes them.
+            y: targets, as the loss takes them; for several outputs a list, or a dict by the names
+                of their layers.
             batch_size: samples a step, 32 by default; the last batch of an epoch may be smaller.
             epochs: number of the last epoch, counted from `initial_epoch`.
             verbose: "auto" or 1: a progress bar in a terminal or a notebook, else as 2; 2: one line
@@ -103,7 +105,8 @@ class Model(CompiledNetwork):
             validation_data: `(x, y)` or `(x, y, sample_weight)` to validate on, or a generator.
             shuffle: whether each epoch takes the samples of arrays in another order.
             class_weight: `{class: factor}` for the loss of the samples of a class.
-            sample_weight: factors for the loss, one a sample or one for each value of the loss.
+            sample_weight: factors for the loss, one a sample or one for each value of the loss;
+                for several outputs they may be in a list or dict.
             initial_epoch: number of the first epoch.
             steps_per_epoch: batches an epoch, which goes on where the last one ended; needed for a
                 generator that does not end.
@@ -118,21 +121,18 @@ class Model(CompiledNetwork):
         Raises:
             ValueError, TypeError: arguments that do not fit the model, its loss or each other.
         """
-        self._compiled_objective("fit")
+        intake = self._intake("fit")
         check_verbose("fit", verbose)
         epochs = normalize_int("fit", "epochs", epochs)
         initial_epoch = normalize_int("fit", "initial_epoch", initial_epoch, minimum=0)
         validation_freq = normalize_int("fit", "validation_freq", validation_freq)
         if validation_split and validation_data is None:
-            train, validation_data = split_off_validation(x, y, sample_weight, validation_split)
+            train, validation_data = intake.split(x, y, sample_weight, validation_split)
             x, y, sample_weight = train
-        batches = self._batches(
-            "fit", x, y, sample_weight, class_weight, batch_size, steps_per_epoch
-        )
+        batches = intake.batches(x, y, sample_weight, class_weight, batch_size, steps_per_epoch)
         validation = None
         if validation_data is not None:
-            validation = self._batches(
-                "fit: validation_data",
+            validation = self._intake("fit: validation_data").batches(
                 *as_validation(validation_data),
                 batch_size=validation_batch_size or batch_size,
                 steps=validation_steps,
@@ -155,10 +155,10 @@ class Model(CompiledNetwork):
     def evaluate(
         self,
         x: Any,
-        y: npt.ArrayLike | None = None,
+        y: Any = None,
         batch_size: int | None = None,
         verbose: str | int = "auto",
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: Any = None,
         steps: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
         return_dict: bool = False,
@@ -177,7 +177,8 @@ class Model(CompiledNetwork):
             ValueError, TypeError: arguments that do not fit the model, its loss or each other.
         """
         check_verbose("evaluate", verbose)
-        batches = self._batches("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
+        intake = self._intake("evaluate")
+        batches = intake.batches(x, y, sample_weight, batch_size=batch_size, steps=steps)
         with self._run(as_list(callbacks), verbose, batches, 1) as run:
             return _returned(self._evaluator().evaluate(batches, run), return_dict)
 
@@ -188,7 +189,7 @@ class Model(CompiledNetwork):
         verbose: str | int = "auto",
         steps: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
-    ) -> Float32Array:
+    ) -> Any:
         """Results for all samples.
 
         Args:
@@ -197,21 +198,22 @@ class Model(CompiledNetwork):
             steps: batches to take; all by default.
 
         Returns:
-            `(samples, ...)`, float32.
+            `(samples, ...)`, float32; a list of arrays for several outputs.
 
         Raises:
             ValueError, TypeError: inputs that do not fit the model.
         """
         check_verbose("predict", verbose)
-        batches = input_batches("predict", self, x, batch_size, steps)
+        batches, shape = input_batches("predict", self, x, batch_size, steps)
+        results = None if shape is None else each(self.compute_output_shape(shape), _room)
         with self._run(as_list(callbacks), verbose, batches, 1) as run:
-            return predict(self._get_plan(), batches, run, self._room_for_results(batches))
+            return predict(self._get_plan(), batches, run, results)
 
     def train_on_batch(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
@@ -224,9 +226,9 @@ class Model(CompiledNetwork):
 
     def test_on_batch(
         self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
         """The figures of one batch, as `evaluate`."""
@@ -258,20 +260,14 @@ class Model(CompiledNetwork):
 
         saving.load_weights(self, filepath)
 
-    def _batches(self, operation: str, *data: Any, **options: Any) -> Batches:
-        objective = self._compiled_objective(operation)
-        return labelled_batches(operation, self, objective, *data, **options)
+    def _intake(self, operation: str) -> Intake:
+        return Intake(operation, self, self._compiled_objective(operation))
 
     def _batch(self, operation: str, *data: Any) -> Batch:
         """One batch that holds everything."""
-        (batch,) = self._batches(operation, *data, batch_size=LARGEST_INT).epoch(None)
+        columns = self._intake(operation).columns(*data)
+        (batch,) = ArrayBatches(columns, sample_count(columns[0])).epoch(None)
         return batch
-
-    def _room_for_results(self, batches: Batches) -> Float32Array | None:
-        if not isinstance(batches, ArrayBatches) or batches.samples is None:
-            return None
-        shape = self.compute_output_shape(batches.input_shape)
-        return np.empty([int(size or 0) for size in shape], np.float32)
 
     def _run(
         self, callbacks: list[Callback], verbose: str | int, batches: Batches, epochs: int
@@ -284,6 +280,10 @@ class Model(CompiledNetwork):
         }
         display = ProgressDisplay(verbose) if verbose != 0 else None
         return CallbackList(callbacks, self, params, display)
+
+
+def _room(shape: Shape) -> Float32Array:
+    return np.empty([int(size or 0) for size in shape], np.float32)
 
 
 def _returned(figures: dict[str, float], return_dict: bool) -> Any:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from fastconv import activations, metrics
+from fastconv._errors import value_error
 from fastconv.losses import CrossEntropy, Loss
+from fastconv.losses.loss import prepare_weights
 from fastconv.metrics import Metric
 
 if TYPE_CHECKING:
-    from fastconv._types import FloatArray
-    from fastconv.layers.symbolic import Shape
     from fastconv.models.plan import Plan
 
 MetricLike: TypeAlias = str | Metric | type[Metric] | Callable[..., Any]
@@ -27,6 +26,10 @@ class Objective:
         loss: gives values and gradients.
         identifiers: of the metrics, resolved once the shapes of targets and outputs are known.
         weighted: of metrics that take the weights of samples.
+
+    Attributes:
+        batch_loss: of the last batch.
+        metrics: known once the objective is bound.
     """
 
     def __init__(
@@ -39,14 +42,36 @@ class Objective:
         self.metrics: list[Metric] = []
         self.identifiers = tuple(identifiers)
         self.weighted = tuple(weighted)
+        self.batch_loss = 0.0
         self._loss_mean = metrics.Mean("loss")
         self._bound = False
 
-    def bind(self, plan: Plan, target_shape: Shape, output_shape: Shape) -> None:
-        """Resolve the metrics for these shapes, at the first call only, and look at the plan."""
+    def prepare(self, operation: str, y: Any, output_shape: Any, samples: int) -> Any:
+        """Targets as the loss takes them.
+
+        Raises:
+            ValueError, TypeError: targets that do not fit the output, or another number of them.
+        """
+        targets = self.loss.prepare(y, output_shape)
+        if len(targets) != samples:
+            raise value_error(
+                operation, "y", "must have as many samples as x", samples, len(targets)
+            )
+        return targets
+
+    def prepare_weights(self, operation: str, sample_weight: Any, output_shape: Any) -> Any:
+        """Weights that broadcast to the values of the loss.
+
+        Raises:
+            ValueError, TypeError: weights that do not fit the output.
+        """
+        return prepare_weights(operation, sample_weight, output_shape)
+
+    def bind(self, plan: Plan, targets: Any, output_shape: Any) -> None:
+        """Resolve the metrics for these data, at the first call only, and look at the plan."""
         if not self._bound:
             self.metrics = [
-                metrics.get(identifier, target_shape, output_shape)
+                metrics.get(identifier, targets.shape, output_shape)
                 for identifier in (*self.identifiers, *self.weighted)
             ]
             self._bound = True
@@ -61,11 +86,11 @@ class Objective:
 
     def assess(
         self,
-        result: FloatArray,
-        targets: npt.NDArray[Any],
-        weights: npt.NDArray[np.float32] | None = None,
+        result: Any,
+        targets: Any,
+        weights: Any = None,
         penalty: float = 0.0,
-    ) -> FloatArray:
+    ) -> Any:
         """Add a batch to the running figures; the gradient of the batch's loss at `result`.
 
         Args:
@@ -91,8 +116,8 @@ class Objective:
             values = values * weights
             grad *= (weights * scale)[..., np.newaxis]
         samples = len(result)
-        total = float(np.add.reduce(values, axis=None)) * scale + penalty
-        self._loss_mean.add(total * samples, samples)
+        self.batch_loss = loss_value = float(np.add.reduce(values, axis=None)) * scale + penalty
+        self._loss_mean.add(loss_value * samples, samples)
         for metric in self._plain:
             metric.update_state(targets, y_pred)
         for metric in self._weighted:

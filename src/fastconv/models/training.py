@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv import random
-from fastconv.models.data import warn_of_end
+from fastconv.models.data import sample_count, warn_of_end
+from fastconv.models.graph import gathered
 from fastconv.optimizers.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastconv._types import FloatArray
     from fastconv.callbacks import CallbackList
     from fastconv.layers.variable import Variable
     from fastconv.models.data import Batches
-    from fastconv.models.objective import Objective
+    from fastconv.models.joint_objective import AnyObjective
     from fastconv.models.parameters import FlatParameters
     from fastconv.models.plan import Plan
     from fastconv.optimizers import Optimizer
@@ -39,7 +39,7 @@ class Evaluator:
         trainable: its weights that train, some of which may have regularisers.
     """
 
-    def __init__(self, plan: Plan, objective: Objective, trainable: Sequence[Variable]) -> None:
+    def __init__(self, plan: Plan, objective: AnyObjective, trainable: Sequence[Variable]) -> None:
         self.plan = plan
         self.objective = objective
         self._penalised = [
@@ -50,9 +50,9 @@ class Evaluator:
 
     def test_step(
         self,
-        x: FloatArray,
-        targets: npt.NDArray[Any],
-        weights: npt.NDArray[np.float32] | None = None,
+        x: Any,
+        targets: Any,
+        weights: Any = None,
     ) -> None:
         """Add one batch to the running figures of the objective."""
         with np.errstate(all="ignore"):
@@ -88,7 +88,7 @@ class Trainer(Evaluator):
     def __init__(
         self,
         plan: Plan,
-        objective: Objective,
+        objective: AnyObjective,
         trainable: Sequence[Variable],
         optimizer: Optimizer,
         parameters: FlatParameters,
@@ -99,9 +99,9 @@ class Trainer(Evaluator):
 
     def train_step(
         self,
-        x: FloatArray,
-        targets: npt.NDArray[Any],
-        weights: npt.NDArray[np.float32] | None = None,
+        x: Any,
+        targets: Any,
+        weights: Any = None,
     ) -> None:
         """Add one batch to the running figures and take one step of the optimizer."""
         plan, parameters = self.plan, self.parameters
@@ -175,29 +175,38 @@ class Trainer(Evaluator):
         return objective.results()
 
 
-def predict(
-    plan: Plan,
-    batches: Batches,
-    run: CallbackList,
-    results: npt.NDArray[np.float32] | None,
-) -> npt.NDArray[np.float32]:
-    """What a plan gives for all batches, one after the other; in `results` if that is given."""
+def predict(plan: Plan, batches: Batches, run: CallbackList, results: Any) -> Any:
+    """What a plan gives for all batches, one after the other.
+
+    Args:
+        plan, batches, run: as for `Evaluator`.
+        results: where it goes, an array or a list of arrays; None if the number of samples is not
+            known.
+    """
     before_batch = run.hooks("on_predict_batch_begin")
     after_batch = run.hooks("on_predict_batch_end")
     run.call("on_predict_begin", {})
-    parts = []
+    parts: list[list[npt.NDArray[Any]]] = []
     start = 0
     for index, (x,) in enumerate(batches.epoch(None)):
         for hook in before_batch:
             hook(index, {})
         y = plan.finish(plan.forward(x))
         if results is None:
-            # A copy: the result of a model may be a view of its input, which the next batch reuses.
-            parts.append(np.array(y))
+            # Copies: the result of a model may be a view of its input, which the next batch reuses.
+            parts.append([np.array(part) for part in as_parts(y)])
         else:
-            results[start : start + len(y)] = y
-            start += len(y)
+            for part, room in zip(as_parts(y), as_parts(results), strict=True):
+                room[start : start + len(part)] = part
+            start += sample_count(y)
         for hook in after_batch:
             hook(index, {"outputs": y})
     run.call("on_predict_end", {})
-    return np.concatenate(parts) if results is None else results
+    if results is None:
+        results = gathered([np.concatenate(column) for column in zip(*parts, strict=True)])
+    return results
+
+
+def as_parts(value: Any) -> list[Any]:
+    """The arrays of a list, or the one array."""
+    return value if isinstance(value, list) else [value]
