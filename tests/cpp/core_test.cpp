@@ -6,6 +6,7 @@
 
 #include "dispatch/isa.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/conv2d_pool2d.hpp"
 #include "ops/matmul.hpp"
 #include "ops/pool2d.hpp"
 
@@ -114,6 +115,50 @@ void test_max_pool2d(int threads) {
     expect_equal("max_pool2d argmax", argmax, argmax_expected);
 }
 
+// Convolution, ReLU and 2x2 pooling in one pass, and the gradients from its codes.
+template <class T>
+void test_fused(const ops::Conv2dShape& s, int threads) {
+    const auto p = ops::pool2d_shape({}, s.batch, s.out_height, s.out_width, s.out_channels);
+    const auto x = integers<T>(s.input_size(), 7), w = integers<T>(s.kernel_size(), 8);
+    const auto grad = integers<T>(p.output_size(), 9);
+    std::vector<T> conv(static_cast<std::size_t>(s.output_size()));
+    for_each_product(s, [&](index_t i, index_t j, index_t o) { conv[o] += x[i] * w[j]; });
+
+    std::vector<T> y_expected(grad.size()), conv_grad(conv.size());
+    std::vector<std::uint8_t> codes_expected(grad.size());
+    for (index_t i = 0; i < p.output_size(); ++i) {
+        const index_t k = i % p.channels, q = i / p.channels % p.out_width;
+        const index_t row = i / p.channels / p.out_width % p.out_height;
+        const index_t n = i / p.channels / p.out_width / p.out_height;
+        const auto place = [&](index_t code) {
+            return ((n * s.out_height + 2 * row + code / 2) * s.out_width + 2 * q + code % 2) * p.channels + k;
+        };
+        index_t best = 0;
+        for (index_t code = 1; code < 4; ++code)
+            if (conv[place(code)] > conv[place(best)]) best = code;
+        const bool alive = conv[place(best)] > 0;
+        y_expected[i] = alive ? conv[place(best)] : T(0);
+        codes_expected[i] = alive ? static_cast<std::uint8_t>(best) : std::uint8_t{4};
+        if (alive) conv_grad[place(best)] = grad[i];
+    }
+    std::vector<T> dx_expected(x.size()), dw_expected(w.size());
+    for_each_product(s, [&](index_t i, index_t j, index_t o) {
+        dx_expected[i] += conv_grad[o] * w[j];
+        dw_expected[j] += x[i] * conv_grad[o];
+    });
+
+    std::vector<T> y(grad.size()), dx(x.size()), dw(w.size());
+    std::vector<std::uint8_t> codes(grad.size());
+    ops::conv2d_max_pool2d<T>(s, p, x.data(), w.data(), nullptr, Activation::relu, y.data(), {nullptr, codes.data()},
+                              threads);
+    ops::conv2d_max_pool2d_gradients<T>(s, p, x.data(), w.data(), grad.data(), codes.data(), dx.data(), dw.data(),
+                                        nullptr, threads);
+    expect_equal("conv2d_max_pool2d", y, y_expected);
+    expect_equal("conv2d_max_pool2d codes", codes, codes_expected);
+    expect_equal("conv2d_max_pool2d input gradient", dx, dx_expected);
+    expect_equal("conv2d_max_pool2d kernel gradient", dw, dw_expected);
+}
+
 template <class T>
 void test_all(int threads) {
     struct Case {
@@ -140,6 +185,10 @@ void test_all(int threads) {
             test_matmul<T>(128, 10, 1600, transpose_a, transpose_b, threads);
         }
     test_max_pool2d<T>(threads);
+    test_fused<T>(ops::conv2d_shape({}, 3, 28, 28, 1, 3, 3, 32), threads);
+    test_fused<T>(ops::conv2d_shape({}, 3, 13, 13, 32, 3, 3, 64), threads);
+    test_fused<T>(ops::conv2d_shape({1, 1, 1, 1, 1, 1, 1, 1, 1}, 2, 9, 10, 16, 3, 3, 48), threads);
+    test_fused<T>(ops::conv2d_shape({}, 2, 7, 8, 3, 2, 3, 5), threads);
 }
 
 }  // namespace
