@@ -2,7 +2,9 @@
 
 - Conv2D, an activation that is linear or ReLU (its own or the next layer's), MaxPooling2D whose
   windows are whole: one call of `ops.conv2d_max_pool2d`.
-- Conv2D or Dense, then a ReLU layer: the activation goes into the call.
+- A convolution or Dense, then a ReLU layer: the activation goes into the call.
+- A convolution or Dense, then BatchNormalization, then what could follow the first itself: in
+  predictions the weights take the normalisation in, see `folding`.
 - Softmax at the end of the model is split off, so that the loss can start from the logits.
 
 Only where nothing else reads the result in between.
@@ -18,7 +20,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastconv import activations
-from fastconv.layers import Activation, Conv2D, Dense, Layer, MaxPooling2D, ReLU, Softmax
+from fastconv.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Layer,
+    MaxPooling2D,
+    ReLU,
+    Softmax,
+)
+from fastconv.layers.base_convolution import BaseConvolution
+from fastconv.models.folding import Normalized, can_fold
 from fastconv.models.fused_pool import Conv2DMaxPooling2D
 
 if TYPE_CHECKING:
@@ -74,7 +87,12 @@ def fuse(
 
 
 def _joined(first: Runner, second: Runner) -> Runner | None:
-    if isinstance(first, Conv2D | Dense) and _is_relu(second):
+    if isinstance(first, BaseConvolution | Dense) and can_fold(first, second):
+        assert isinstance(second, BatchNormalization)
+        return Normalized(first, second, (), lambda layer: layer)
+    if isinstance(first, Normalized):
+        return _joined_after_normalization(first, second)
+    if isinstance(first, BaseConvolution | Dense) and _is_relu(second):
         if first.activation is activations.linear:
             return _with_activation(first, activations.relu)
         return None
@@ -83,6 +101,18 @@ def _joined(first: Runner, second: Runner) -> Runner | None:
         if same_layout and second.padding == "valid" and first.activation.fused:
             return Conv2DMaxPooling2D(first, second)
     return None
+
+
+def _joined_after_normalization(first: Normalized, second: Runner) -> Runner | None:
+    if _joined(first.fuse(first.layer), second) is None or isinstance(second, BatchNormalization):
+        return None
+
+    def fuse(layer: Runner) -> Runner:
+        runner = _joined(first.fuse(layer), second)
+        assert runner is not None
+        return runner
+
+    return Normalized(first.layer, first.normalization, (*first.others, second), fuse)
 
 
 def _is_relu(runner: Runner) -> bool:
@@ -108,8 +138,8 @@ def _split_softmax(calls: list[Call]) -> tuple[list[Call], bool]:
 
 
 def _with_activation(
-    layer: Conv2D | Dense, activation: activations.ActivationFunction
-) -> Conv2D | Dense:
+    layer: BaseConvolution | Dense, activation: activations.ActivationFunction
+) -> BaseConvolution | Dense:
     """The same layer, with the same weights, under another activation."""
     other = copy.copy(layer)
     other.activation = activation
