@@ -11,6 +11,15 @@ import numpy.typing as npt
 from fastconv import random
 from fastconv._errors import value_error
 from fastconv.layers.naming import forget_names
+from fastconv.plotting import plot_confusion_matrix, plot_history
+
+__all__ = [
+    "clear_session",
+    "plot_confusion_matrix",
+    "plot_history",
+    "set_random_seed",
+    "to_categorical",
+]
 
 
 def set_random_seed(seed: int) -> None:
