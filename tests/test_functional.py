@@ -149,6 +149,7 @@ def test_several_inputs() -> None:
     expected = np.concatenate([x, y.reshape(5, 4)], axis=1).astype(np.float32)
     for given in ([x, y], (x, y), {"b": y, "a": x}, [x, y[..., 0]]):
         assert_equal(model(given), expected)
+        assert_equal(model.predict(given, batch_size=2, verbose=0), expected)
         assert_equal(model.predict_on_batch(given), expected)
 
 
@@ -161,7 +162,7 @@ def test_several_outputs() -> None:
     assert model.output_shape == [(None, 2), (None, 4), (None, 3)]
     expected_hidden = model.get_layer("hidden")(data)
     expected = [model.get_layer("classes")(expected_hidden), expected_hidden, data]
-    for results in (model(data), model.predict_on_batch(data)):
+    for results in (model(data), model.predict(data, batch_size=2, verbose=0)):
         assert isinstance(results, list)
         for actual, wanted in zip(results, expected, strict=True):
             np.testing.assert_allclose(actual, wanted, rtol=1e-6)
@@ -249,9 +250,9 @@ def test_graphs_that_are_no_models(make: Any, error: type[Exception], message: s
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.ones((2, 3)), r"x must have several parts, expected a list for a, b, or a d"),
+        (np.ones((2, 3)), r"predict: x must have several parts, expected a list for a, b, or a d"),
         ([np.ones((2, 3))], r"received list of 1"),
-        ({"a": np.ones((2, 3))}, r"x must have a part for each name, expected a, b, rec"),
+        ({"a": np.ones((2, 3))}, r"predict: x must have a part for each name, expected a, b, rec"),
         ([np.ones((2, 3)), np.ones((2, 3))], r"does not fit the input of functional, b, expected"),
         ([np.ones((2, 3)), np.ones((3, 2))], r"x must have as many samples each"),
     ],
@@ -260,7 +261,7 @@ def test_inputs_that_do_not_fit(given: Any, message: str) -> None:
     a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
     model = keras.Model([a, b], layers.Concatenate()([a, b]))
     with pytest.raises(ValueError, match=message):
-        model(given)
+        model.predict(given, verbose=0)
 
 
 def test_models_are_no_layers() -> None:

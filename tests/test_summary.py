@@ -76,7 +76,7 @@ def test_summary_prints_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("columns", [60, 80, 92, 200])
 @pytest.mark.parametrize(("build", "rows", "total"), SEED_MODELS.values(), ids=SEED_MODELS)
 def test_tables_of_the_seeds(
-    build: Callable[[], keras.Sequential],
+    build: Callable[[], keras.Model],
     rows: list[Row],
     total: int,
     columns: int,
@@ -98,9 +98,7 @@ def test_tables_of_the_seeds(
 
 
 @pytest.mark.parametrize(("build", "rows", "total"), SEED_MODELS.values(), ids=SEED_MODELS)
-def test_shapes_and_counts(
-    build: Callable[[], keras.Sequential], rows: list[Row], total: int
-) -> None:
+def test_shapes_and_counts(build: Callable[[], keras.Model], rows: list[Row], total: int) -> None:
     model = build()
     assert [layer.output.shape for layer in model.layers] == [row.output_shape for row in rows]
     assert [layer.count_params() for layer in model.layers] == [row.parameters for row in rows]
