@@ -16,8 +16,6 @@ from fastconv.saving.objects import argument_names, describe, known_classes, mak
 from layer_table import ROWS, Row
 
 each_row = pytest.mark.parametrize("row", ROWS, ids=str)
-ONE_INPUT = [row for row in ROWS if not isinstance(row.input_shape, list)]
-
 OBJECTS = [
     initializers.Constant(0.5),
     initializers.GlorotNormal(),
@@ -100,18 +98,25 @@ def test_layers(row: Row) -> None:
     assert again(row.inputs(tensors)).shape[1:] == row.output_shape[1:]
 
 
-@pytest.mark.parametrize("row", ONE_INPUT, ids=str)
+def one_layer(row: Row) -> keras.Model:
+    inputs = [keras.Input(shape[1:]) for shape in row.input_shapes]
+    if len(inputs) == 1:
+        return keras.Sequential([inputs[0], row.make()])
+    return keras.Model(inputs, row.make()(inputs))
+
+
+@each_row
 def test_layers_in_files(row: Row, tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason='files need h5py: pip install "fastconv[files]"')
-    model = keras.Sequential([keras.Input(row.input_shape[1:]), row.make()])
+    model = one_layer(row)
     rng = np.random.default_rng(3)
     model.set_weights([rng.uniform(0.5, 1, shape) for shape in row.weights])
     model.save(tmp_path / "m.keras")
     model.save_weights(tmp_path / "m.weights.h5")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    other = keras.Sequential([keras.Input(row.input_shape[1:]), row.make()])
+    other = one_layer(row)
     other.load_weights(tmp_path / "m.weights.h5")
-    x = rng.normal(size=row.input_shape).astype(np.float32)
+    x = row.inputs([rng.normal(size=shape).astype(np.float32) for shape in row.input_shapes])
     expected = model.predict(x, verbose=0)
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
     np.testing.assert_array_equal(other.predict(x, verbose=0), expected)

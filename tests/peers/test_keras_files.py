@@ -92,8 +92,63 @@ def many_options(k: Any) -> Any:
     )
 
 
+def m4(k: Any) -> Any:
+    inputs = k.Input(shape=(32, 32, 3))
+    x = k.layers.Conv2D(32, (3, 3), activation="relu")(inputs)
+    x = k.layers.MaxPooling2D((2, 2))(x)
+    x = k.layers.Conv2D(32, (3, 3), activation="relu")(x)
+    x = k.layers.MaxPooling2D((2, 2))(x)
+    x = k.layers.Conv2D(32, (3, 3), activation="relu")(x)
+    x = k.layers.Flatten()(x)
+    x = k.layers.Dense(32, activation="relu")(x)
+    return k.Model(inputs=inputs, outputs=k.layers.Dense(10)(x), name="cifar_model")
+
+
+def m5(k: Any) -> Any:
+    inputs = k.Input(shape=(28, 28, 1))
+    x = k.layers.Conv2D(16, (3, 3), activation="relu")(inputs)
+    x = k.layers.Conv2D(32, (3, 3), activation="relu")(x)
+    x = k.layers.MaxPooling2D()(x)
+    x = k.layers.Flatten()(x)
+    x = k.layers.Dense(128)(x)
+    outputs = k.layers.Dense(10, activation="softmax")(x)
+    return k.Model(inputs=inputs, outputs=outputs, name="hello-world-cnn")
+
+
+def separable(k: Any) -> Any:
+    """Normalisation, depthwise, `same` padding with stride 2, and a way around."""
+    inputs = k.Input((15, 14, 3))
+    x = k.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(inputs)
+    x = k.layers.BatchNormalization()(x)
+    x = k.layers.ReLU(max_value=6)(x)
+    around = x
+    x = k.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = k.layers.BatchNormalization(momentum=0.9, epsilon=0.01)(x)
+    x = k.layers.Add()([around, x])
+    x = k.layers.SeparableConv2D(4, 3, strides=2, padding="same", activation="relu")(x)
+    x = k.layers.GlobalAveragePooling2D()(x)
+    return k.Model(inputs, k.layers.Dense(5)(x))
+
+
+def branches(k: Any) -> Any:
+    """Branches of different lengths, layers of one class in them, and a layer called twice.
+
+    Which of the layers comes first in the file depends on the whole graph.
+    """
+    inputs = k.Input((9, 8, 2))
+    shared = k.layers.Conv2D(3, 3, padding="same", activation="tanh", name="shared")
+    long = k.layers.Conv2D(3, 1, name="long_1")(inputs)
+    short = k.layers.Conv2D(3, 1, name="short")(inputs)
+    long = k.layers.Conv2D(2, 3, padding="same", name="long_2")(long)
+    long = shared(long)
+    direct = shared(inputs)
+    joined = k.layers.Concatenate()([direct, short, long])
+    x = k.layers.Flatten()(k.layers.Conv2D(2, 3, name="last")(joined))
+    return k.Model(inputs, k.layers.Dense(4)(x), name="branches")
+
+
 SEQUENTIAL = {"M1": m1, "M3": m3, "options": many_options}
-MODELS = SEQUENTIAL
+MODELS = {**SEQUENTIAL, "M4": m4, "M5": m5, "separable": separable, "branches": branches}
 
 
 @pytest.fixture(params=list(MODELS))
@@ -244,6 +299,9 @@ OPTIMIZERS = {
     "rmsprop": lambda k: k.optimizers.RMSprop(1e-3, momentum=0.5, centered=True),
     "adam": lambda k: k.optimizers.Adam(1e-3),
     "amsgrad": lambda k: k.optimizers.Adam(2e-3, beta_1=0.8, amsgrad=True),
+    "adamw": lambda k: k.optimizers.AdamW(
+        k.optimizers.schedules.ExponentialDecay(1e-3, 2, 0.5), weight_decay=0.1, clipnorm=0.5
+    ),
 }
 
 
@@ -300,6 +358,53 @@ def test_training_started_in_keras_goes_on(optimizer: str, tmp_path: Path) -> No
     figures = ours.evaluate(x, y, verbose=0, return_dict=True)
     expected = theirs.evaluate(x, y, verbose=0, return_dict=True)
     assert figures == pytest.approx(expected, abs=1e-4)
+
+
+def test_training_of_a_graph_goes_on(tmp_path: Path) -> None:
+    """The state of each weight finds its weight, in whatever order a graph has them."""
+    theirs = branches(keras)
+    shake(theirs)
+    theirs.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    train(theirs, 4)
+    theirs.save(tmp_path / "theirs.keras")
+    ours = fastconv.models.load_model(tmp_path / "theirs.keras")
+    assert_training_goes_on(ours, theirs)
+    ours.save(tmp_path / "ours.keras")
+    assert_training_goes_on(keras.models.load_model(tmp_path / "ours.keras"), ours)
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    def build(k: Any) -> Any:
+        left, right = k.Input((6, 5, 2), name="left"), k.Input((4,), name="right")
+        x = k.layers.Flatten()(k.layers.Conv2D(3, 3)(left))
+        x = k.layers.Concatenate()([x, k.layers.Dense(3, name="of_right")(right)])
+        digit = k.layers.Dense(4, activation="softmax", name="digit")(x)
+        size = k.layers.Dense(1, name="size")(x)
+        model = k.Model(inputs=[left, right], outputs=[digit, size])
+        model.compile(
+            "adam",
+            ["sparse_categorical_crossentropy", "mse"],
+            loss_weights=[1.0, 0.5],
+            metrics=[["accuracy"], ["mae"]],
+        )
+        return model
+
+    rng = np.random.default_rng(3)
+    x = [rng.normal(size=(8, 6, 5, 2)).astype("f4"), rng.normal(size=(8, 4)).astype("f4")]
+    y = [rng.integers(0, 4, 8), rng.normal(size=(8, 1)).astype("f4")]
+    for one, other in [(keras, fastconv), (fastconv, keras)]:
+        model = build(one)
+        model.train_on_batch(x, y)
+        model.save(tmp_path / "m.keras")
+        loaded = other.models.load_model(tmp_path / "m.keras")
+        assert_same_weights(model, loaded)
+        for found, expected in zip(
+            loaded.predict(x, verbose=0), model.predict(x, verbose=0), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+        assert loaded.evaluate(x, y, verbose=0) == pytest.approx(
+            model.evaluate(x, y, verbose=0), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))

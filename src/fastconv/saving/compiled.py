@@ -12,9 +12,6 @@ from fastconv.saving.objects import describe, make
 if TYPE_CHECKING:
     from fastconv.models.model import Model
 
-_WITHOUT_EFFECT = ("auto_scale_loss", "jit_compile", "run_eagerly", "steps_per_execution")
-"""How Keras is to run, which changes no result."""
-
 
 def describe_compilation(model: Model) -> dict[str, Any] | None:
     """The `compile_config` of a model; None if it was not compiled or cannot be described.
@@ -44,11 +41,8 @@ def compile_model(model: Model, description: object) -> None:
         if not isinstance(description, Mapping):
             expected = "a dict of arguments of compile()"
             raise value_error("load", "compile_config", "is not valid", expected, description)
-        arguments = {
-            name: _make_part(value)
-            for name, value in description.items()
-            if value is not None and name not in _WITHOUT_EFFECT
-        }
+        given = {name: value for name, value in description.items() if value is not None}
+        arguments = {name: _make_part(value) for name, value in given.items()}
         model.compile(**arguments)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         hint = "load_model(..., compile=False) loads the model without"

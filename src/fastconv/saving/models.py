@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastconv._errors import type_error, value_error
 from fastconv.layers import InputLayer, Layer
 from fastconv.layers.symbolic import SymbolicTensor
+from fastconv.models.graph import each, gathered
 from fastconv.models.model import Model
 from fastconv.models.sequential import Sequential
 from fastconv.saving.objects import class_of, describe, known_classes, make
 
+Place: TypeAlias = tuple[str, int]
+"""A result: the name of a layer, and the number of its call."""
+
 _MODELS = {
     "Sequential": ("keras", "keras.models"),
     "Functional": ("keras.src.models.functional", "keras.models", "keras"),
-    "Model": ("keras", "keras.models"),
 }
 """Classes of models, and the modules that versions of Keras give them."""
 _WRONG_CONTENT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What layers raise for arguments of wrong types and values."""
-_CALL_DEFAULTS = (None, [None], [None, None])
 
 
 def describe_model(model: Model) -> dict[str, Any]:
@@ -66,54 +68,52 @@ def _describe_sequential(model: Sequential) -> dict[str, Any]:
 
 
 def _describe_functional(model: Model) -> dict[str, Any]:
-    nodes = {layer.name: {**describe(layer), "name": layer.name} for layer in model.layers}
-    for node in nodes.values():
-        node["inbound_nodes"] = []
-    for tensor in _tensors(model):
-        if tensor.inputs:
-            inputs = [_describe_tensor(part) for part in tensor.inputs]
-            arguments = inputs if len(inputs) == 1 else [inputs]
-            nodes[tensor.name]["inbound_nodes"].append({"args": arguments, "kwargs": {}})
+    described_layers: dict[str, dict[str, Any]] = {}
+    for layer in model.layers:
+        described_layers[layer.name] = {**describe(layer), "name": layer.name, "inbound_nodes": []}
+    # A layer that is called several times has several nodes, in the order of the calls.
+    made = sorted(model.graph.tensors, key=lambda tensor: tensor.call)
+    places = {tensor: [tensor.name, 0, 0] for tensor in model.inputs}
+    for tensor in made:
+        nodes = described_layers[tensor.name]["inbound_nodes"]
+        places[tensor] = [tensor.name, len(nodes), 0]
+        nodes.append(tensor)
+    for described in described_layers.values():
+        described["inbound_nodes"] = [
+            _describe_call(tensor, places) for tensor in described["inbound_nodes"]
+        ]
     config = {
         "name": model.name,
         "trainable": model.trainable,
-        "layers": list(nodes.values()),
-        "input_layers": _ends(model.inputs),
-        "output_layers": _ends(model.outputs),
+        "layers": list(described_layers.values()),
+        "input_layers": gathered([places[tensor] for tensor in model.inputs]),
+        "output_layers": gathered([places[tensor] for tensor in model.outputs]),
     }
     described = _described("keras.src.models.functional", "Functional", config)
     described["registered_name"] = "Functional"
     return described
 
 
+def _describe_call(
+    tensor: SymbolicTensor, places: Mapping[SymbolicTensor, list[Any]]
+) -> dict[str, Any]:
+    """The node that makes a tensor: the arguments of the call."""
+    inputs = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": list(part.shape),
+                "dtype": part.dtype,
+                "keras_history": places[part],
+            },
+        }
+        for part in tensor.inputs
+    ]
+    return {"args": inputs if len(inputs) == 1 else [inputs], "kwargs": {}}
+
+
 def _described(module: str, class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
-
-
-def _describe_tensor(tensor: SymbolicTensor) -> dict[str, Any]:
-    config = {
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype,
-        "keras_history": [tensor.name, 0, 0],
-    }
-    return {"class_name": "__keras_tensor__", "config": config}
-
-
-def _ends(tensors: list[SymbolicTensor]) -> list[Any]:
-    places: list[Any] = [[tensor.name, 0, 0] for tensor in tensors]
-    return places[0] if len(places) == 1 else places
-
-
-def _tensors(model: Model) -> list[SymbolicTensor]:
-    """All tensors of a model's graph, each once."""
-    found: dict[int, SymbolicTensor] = {}
-    pending = list(model.outputs)
-    while pending:
-        tensor = pending.pop()
-        if id(tensor) not in found:
-            found[id(tensor)] = tensor
-            pending += tensor.inputs
-    return list(found.values())
 
 
 def _make_model(description: Any) -> Model:
@@ -137,39 +137,35 @@ def _make_sequential(config: Mapping[str, Any]) -> Sequential:
 
 def _make_functional(config: Mapping[str, Any]) -> Model:
     layers: dict[str, Layer] = {}
-    waiting: list[tuple[Layer, Any]] = []
-    results: dict[str, SymbolicTensor] = {}
+    calls: list[tuple[Layer, int, Any]] = []
+    results: dict[Place, SymbolicTensor] = {}
     for description in _expect_list(config, "layers"):
         layer = make(description)
         if layer.name in layers:
             raise value_error("load", "the layers", "share a name", "different ones", layer.name)
         layers[layer.name] = layer
         if isinstance(layer, InputLayer):
-            results[layer.name] = layer.output
-            continue
+            results[layer.name, 0] = layer.output
         nodes = _expect_list(description, "inbound_nodes")
-        if len(nodes) != 1:
-            rule = "is called more than once, or never"
-            raise value_error("load", f"the layer {layer.name!r}", rule, "one call", len(nodes))
-        waiting.append((layer, nodes[0]))
-    while waiting:
-        still_waiting = []
-        for layer, node in waiting:
-            inputs = _call_arguments(layer, node)
-            names = inputs if isinstance(inputs, list) else [inputs]
-            if any(name not in results for name in names):
-                still_waiting.append((layer, node))
-                continue
-            tensors: Any = [results[name] for name in names]
-            results[layer.name] = layer(tensors if isinstance(inputs, list) else tensors[0])
-        if len(still_waiting) == len(waiting):
-            stuck = ", ".join(layer.name for layer, _ in waiting)
+        calls += [(layer, index, _call_arguments(layer, node)) for index, node in enumerate(nodes)]
+    while calls:
+        waiting = []
+        for layer, index, inputs in calls:
+            needed = inputs if isinstance(inputs, list) else [inputs]
+            # Calls of one layer must be made in their order, which numbers its results.
+            earlier = [(layer.name, index - 1)] if index else []
+            if all(place in results for place in [*needed, *earlier]):
+                results[layer.name, index] = layer(each(inputs, results.__getitem__))
+            else:
+                waiting.append((layer, index, inputs))
+        if len(waiting) == len(calls):
+            stuck = ", ".join(layer.name for layer, _, _ in waiting)
             rule = "have inputs that nothing makes"
             raise value_error("load", "some layers", rule, "a graph without loops", stuck)
-        waiting = still_waiting
-    model: Model = Model(
-        inputs=_tensors_at(config.get("input_layers"), results),
-        outputs=_tensors_at(config.get("output_layers"), results),
+        calls = waiting
+    model = Model(
+        inputs=_ends(config.get("input_layers"), results),
+        outputs=_ends(config.get("output_layers"), results),
         name=config.get("name"),
     )
     if config.get("trainable") is False:
@@ -177,37 +173,37 @@ def _make_functional(config: Mapping[str, Any]) -> Model:
     return model
 
 
-def _call_arguments(layer: Layer, node: Any) -> str | list[str]:
-    """The name of the layer whose result `layer` is called on, or a list of several names."""
+def _call_arguments(layer: Layer, node: Any) -> Place | list[Place]:
+    """The results that `layer` is called on."""
     arguments, options = node["args"], node["kwargs"]
-    if len(arguments) != 1 or any(value not in _CALL_DEFAULTS for value in options.values()):
+    # `mask` and `training` may be there, as None or as a None for each input.
+    given = [value for value in options.values() if value is not None]
+    if len(arguments) != 1 or any(part is not None for value in given for part in value):
         rule, expected = "is called with options", "its inputs alone"
         raise value_error("load", f"the layer {layer.name!r}", rule, expected, options)
-    if isinstance(arguments[0], list):
-        return [_history(argument) for argument in arguments[0]]
-    return _history(arguments[0])
+    inputs: Place | list[Place] = each(
+        arguments[0], lambda tensor: _place(tensor["config"]["keras_history"])
+    )
+    return inputs
 
 
-def _history(tensor: Any) -> str:
-    name, *indices = tensor["config"]["keras_history"]
-    return _first_result(name, indices)
+def _place(history: Any) -> Place:
+    """The layer that makes a tensor and the number of its call."""
+    name, call, result = history
+    if not isinstance(name, str) or not isinstance(call, int) or result != 0:
+        rule, expected = "is not valid", "[layer, number of its call, 0]"
+        raise value_error("load", "a tensor", rule, expected, history)
+    return name, call
 
 
-def _first_result(name: object, indices: list[Any]) -> str:
-    if not isinstance(name, str) or indices != [0, 0]:
-        rule, expected = "is not valid", "[name, 0, 0]: layers called once, with one result"
-        raise value_error("load", "a tensor", rule, expected, [name, *indices])
-    return name
-
-
-def _tensors_at(places: Any, results: dict[str, SymbolicTensor]) -> Any:
+def _ends(places: Any, results: Mapping[Place, SymbolicTensor]) -> Any:
+    """The inputs or the outputs of a model."""
     if not isinstance(places, list) or not places:
-        rule, expected = "are not valid", "[name, 0, 0] or a list of such"
+        rule, expected = "are not valid", "[layer, number of its call, 0], or a list of such"
         raise type_error("load", "inputs or outputs", rule, expected, places)
     if isinstance(places[0], str):
-        return results[_first_result(places[0], places[1:])]
-    tensors = [_tensors_at(place, results) for place in places]
-    return tensors[0] if len(tensors) == 1 else tensors
+        return results[_place(places)]
+    return [results[_place(place)] for place in places]
 
 
 def _expect_list(config: Mapping[str, Any], name: str) -> list[Any]:
