@@ -58,8 +58,12 @@ def _of_package(name: str) -> str:
 
 
 LAYOUTS = ("channels last", "contiguous")
-# Processes that compile would stay, and hold memory.
-COMPILE = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+COMPILE = {
+    # Processes that compile would stay, and hold memory.
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    # Code for another instruction set or number of threads would come back, and be wrong or slow.
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+}
 KERAS: dict[Task, tuple[str, ...]] = {
     "train": ("train_on_batch", "fit"),
     "predict": ("predict_on_batch", "compiled call"),
