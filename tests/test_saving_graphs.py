@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers
-from support.files import CONFIG, edit_config, members
+from support.files import CONFIG, edit_config, members, small_model
 
 h5py = pytest.importorskip("h5py", reason='files need h5py: pip install "fastconv[files]"')
 
@@ -148,6 +149,24 @@ def test_a_frozen_graph(tmp_path: Path) -> None:
     model.trainable = False
     model.save(tmp_path / "m.keras")
     assert load_model(tmp_path / "m.keras").trainable_weights == []
+
+
+def test_configurations_of_models() -> None:
+    for model in (branches(), two_ends(), small_model()):
+        config = json.loads(json.dumps(model.get_config()))
+        made = type(model).from_config(config)
+        assert type(made) is type(model)
+        assert made.get_config() == model.get_config()
+        assert_same_graph(made, model)
+        # New weights, not placeholders: those of a kernel differ, and can be changed.
+        kernel = model.layers[-1].weights[0]
+        assert not np.array_equal(made.layers[-1].weights[0], kernel)
+        made.set_weights(model.get_weights())
+        assert_same_bits(made, model)
+    with pytest.raises(ValueError, match="has layers that fastconv does not have"):
+        keras.Sequential.from_config(
+            {"name": "m", "layers": [{"module": "os", "class_name": "system", "config": {}}]}
+        )
 
 
 # --- graphs that are refused ----------------------------------------------------------------------

@@ -42,9 +42,14 @@ def assert_same_bits(one: Any, other: Any) -> None:
 def test_round_trip(path: Path) -> None:
     one, other = small_model(), small_model()
     assert not np.array_equal(one.get_weights()[0], other.get_weights()[0])
+    x = np.random.default_rng(1).normal(size=(4, 6, 6, 2)).astype(np.float32)
+    before = other.predict(x, verbose=0)
     one.save_weights(path)
     other.load_weights(path)
     assert_same_bits(one, other)
+    expected = one.predict(x, verbose=0)
+    assert not np.array_equal(before, expected)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
 
 
 def test_names_of_layers_do_not_matter(path: Path) -> None:

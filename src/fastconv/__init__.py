@@ -18,6 +18,7 @@ from fastconv import (
     ops,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from fastconv.config import (
@@ -64,6 +65,7 @@ __all__ = [
     "optimizers",
     "reference",
     "regularizers",
+    "saving",
     "set_num_threads",
     "set_precision",
     "show_config",

@@ -242,6 +242,28 @@ class Model(CompiledNetwork):
         """The result for one batch."""
         return self(x)
 
+    def get_config(self) -> dict[str, Any]:
+        """The name of the model and the descriptions of its layers, as values of JSON.
+
+        Raises:
+            ValueError: a layer, or something in it, that no file can name.
+        """
+        from fastconv.saving.models import describe_model
+
+        config: dict[str, Any] = describe_model(self)["config"]
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """A model with new weights from what `get_config` of a model gave, here or in Keras.
+
+        Raises:
+            ValueError: the configuration is damaged, or names layers that fastconv does not have.
+        """
+        from fastconv.saving.models import make_model_of_config
+
+        return make_model_of_config(config)
+
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
         """Write the model to a ".keras" file; see `fastconv.saving.save_model`."""
         from fastconv import saving

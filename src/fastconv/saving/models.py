@@ -53,6 +53,13 @@ def make_model(description: object) -> Model:
         raise ValueError(f"the model cannot be made: {error}") from error
 
 
+def make_model_of_config(config: Mapping[str, Any]) -> Model:
+    """The model of the configuration in a description, which is that of a graph or of a chain."""
+    if "input_layers" in config:
+        return make_model(_described("keras", "Functional", dict(config)))
+    return make_model(_described("keras", "Sequential", dict(config)))
+
+
 def _describe_sequential(model: Sequential) -> dict[str, Any]:
     built = model.built
     layers = [tensor.layer for tensor in model.inputs] if built else []

@@ -21,11 +21,12 @@ import numpy as np
 from fastconv import initializers, layers, losses, metrics, optimizers, regularizers
 from fastconv._errors import type_error, value_error
 from fastconv.activations import ActivationFunction
+from fastconv.configurable import Configurable
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_FAMILIES: dict[str, tuple[ModuleType, type]] = {
+_FAMILIES: dict[str, tuple[ModuleType, type[Configurable]]] = {
     "keras.layers": (layers, layers.Layer),
     "keras.initializers": (initializers, initializers.Initializer),
     "keras.losses": (losses, losses.Loss),
@@ -75,7 +76,7 @@ _UNUSED = ("ema_momentum", "renorm_momentum")
 
 
 @functools.cache
-def known_classes() -> dict[str, dict[str, type]]:
+def known_classes() -> dict[str, dict[str, type[Configurable]]]:
     """For each module of Keras the classes that files may name, by name."""
     return {
         keras_module: {
@@ -91,7 +92,7 @@ def known_classes() -> dict[str, dict[str, type]]:
     }
 
 
-def argument_names(cls: type) -> list[str]:
+def argument_names(cls: type[Configurable]) -> list[str]:
     """The arguments of a constructor, those of its base's first where it takes `**options`."""
     names: list[str] = []
     for part in cls.__mro__[:-1]:
@@ -101,11 +102,10 @@ def argument_names(cls: type) -> list[str]:
         names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD] + names
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    unsaved = getattr(cls, "unsaved_arguments", ())
-    return [name for name in dict.fromkeys(names) if name not in unsaved]
+    return [name for name in dict.fromkeys(names) if name not in cls.unsaved_arguments]
 
 
-def arguments_of(value: object) -> dict[str, Any]:
+def arguments_of(value: Configurable) -> dict[str, Any]:
     """The arguments that make an object like `value`, as values of JSON.
 
     Raises:
@@ -126,11 +126,11 @@ def describe(value: object) -> dict[str, Any]:
     cls = type(value)
     for keras_module, classes in known_classes().items():
         if classes.get(cls.__name__) is cls:
-            get_config = getattr(value, "get_config", None)
+            assert isinstance(value, Configurable)
             return {
                 "module": keras_module,
                 "class_name": cls.__name__,
-                "config": arguments_of(value) if get_config is None else get_config(),
+                "config": value.get_config(),
                 "registered_name": None,
             }
     expected = "an instance of a class of fastconv itself"
@@ -150,11 +150,7 @@ def make(description: object) -> Any:
         expected = "classes that fastconv has (custom objects and Lambda are never loaded)"
         raise value_error("load", f"{keras_module}.{name}", "is not known", expected, name)
     assert isinstance(description, Mapping)
-    config = description["config"]
-    from_config = getattr(cls, "from_config", None)
-    if from_config is None:
-        return cls(**constructor_arguments(cls, config))
-    return from_config(config)
+    return cls.from_config(description["config"])
 
 
 def class_of(description: object) -> tuple[str, str]:
@@ -172,7 +168,7 @@ def class_of(description: object) -> tuple[str, str]:
     raise type_error("load", "a description", "is not valid", expected, description)
 
 
-def constructor_arguments(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+def constructor_arguments(cls: type[Configurable], config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `cls` from a configuration of it here or in Keras.
 
     Raises:
