@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("typer", reason='needs pip install "fastconv[cli]"')
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import fastconv
@@ -23,7 +25,7 @@ from fastconv.bench.cases import OPERATIONS, Case, operation_cases
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer
 from fastconv.bench.peers import OURS, PEERS, Peer, numpy_reference
 from fastconv.bench.processes import Contestant, Worker, WorkerError
-from fastconv.bench.rendering import Table, as_markdown, digits
+from fastconv.bench.rendering import Table, as_markdown, as_rich, digits
 from fastconv.bench.rendering import time as time_text
 from fastconv.bench.results import Measurement, Report
 from fastconv.bench.statistics import paired_ratio, quartiles
@@ -197,7 +199,7 @@ def test_text_of_figures() -> None:
 
 
 def test_markdown_of_a_table() -> None:
-    table = Table("Title", ["a", "b"], 1, [[["x", "1"]], [["y", ""]]], {1}, ["note"])
+    table = Table("Title", ["a", "b"], ["a"], (), [[["x", "1"]], [["y", ""]]], {1}, ["note"])
     assert as_markdown(table).splitlines() == [
         "### Title",
         "",
@@ -208,6 +210,16 @@ def test_markdown_of_a_table() -> None:
         "",
         "- note",
     ]
+
+
+def test_narrow_terminals_get_fewer_columns() -> None:
+    table = Table("Title", ["a", "bbbbbbbb", "c"], ["a"], ["bbbbbbbb"], [[["x", "1", "2"]]])
+    for width, shown in ((40, True), (12, False)):
+        console = Console(width=width, file=io.StringIO())
+        console.print(as_rich(table, console))
+        text = console.file.getvalue()
+        assert ("bbbbbbbb" in text) == shown
+        assert "2" in text
 
 
 def measured(peer: str, seconds: float, threads: int = 1, case: Case = FORWARD) -> Measurement:

@@ -10,7 +10,7 @@ from fastconv.bench import models
 from fastconv.bench.layer_sets import find_layer
 from fastconv.bench.workloads import Conv, Dense
 
-__all__ = ["OPERATIONS", "Case", "Task", "operation_cases"]
+__all__ = ["COLD", "OPERATIONS", "Case", "Task", "operation_cases"]
 
 Task: TypeAlias = Literal["train", "predict", "ops"]
 
@@ -36,6 +36,8 @@ DENSE_OPERATIONS = {
 OPERATIONS = CONV_OPERATIONS | FUSED_OPERATIONS | POOL_OPERATIONS | DENSE_OPERATIONS
 """What each does."""
 
+COLD = ", inputs not in a cache"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -57,8 +59,7 @@ class Case:
     def title(self) -> str:
         """In words."""
         what = {"train": "training step", "predict": "prediction", "ops": self.operation}[self.task]
-        cold = ", inputs not in a cache" if self.cold else ""
-        return f"{what} of {self.subject}, batch {self.batch}{cold}"
+        return f"{what} of {self.subject}, batch {self.batch}{COLD if self.cold else ''}"
 
     @property
     def flops(self) -> int:

@@ -58,7 +58,8 @@ SET_LIST = listed({n: f"{s.description}, batch {s.batch}" for n, s in LAYER_SETS
 EPILOG = f"""[bold]What is done[/]
   Every contestant is a library in one mode with one number of threads. Each has a process of its
   own; they run in turn, one at a time. Before it is measured, each must give the results of the
-  NumPy reference. The speed of a row is relative to the fastest peer that has as many threads.
+  NumPy reference. The speed of a row is relative to the fastest peer that has as many threads; it
+  is the median of the ratios in each turn, in which what slows the whole machine cancels.
 
 [bold]Peers[/]
 {PEER_LIST}
@@ -206,7 +207,7 @@ def show(report: Report, console: Console) -> None:
         *operation_tables(report),
         *case_tables(dataclasses.replace(report, measurements=networks)),
     ):
-        console.print(as_rich(table))
+        console.print(as_rich(table, console))
     for line in remarks(report):
         console.print(line, style="yellow", markup=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastconv.bench.processes import thread_words
-from fastconv.bench.rendering import time
+from fastconv.bench.rendering import capital, time
 from fastconv.bench.results import Report, fastest, grouped, thread_counts
 from fastconv.bench.tables import setting
 
@@ -20,7 +20,7 @@ BAR_INCHES = 0.24
 PANEL_INCHES = 6.5
 
 LONGEST_BAR = 5.0
-"""Times the second one: longer bars are cut, so that those that matter can be told apart."""
+"""Times the fastest peer: longer bars are cut, so that those that matter can be told apart."""
 
 
 class Bar(NamedTuple):
@@ -99,7 +99,7 @@ def _times(report: Report) -> list[list[Panel]]:
                 )
                 for m in sorted(here, key=lambda m: m.seconds.median)
             ]
-            title = f"{case.title}, {thread_words(threads)}, malloc {malloc}"
+            title = f"{capital(case.title)}\n{thread_words(threads)}, malloc {malloc}"
             row.append(Panel(title, bars, "ms"))
         rows.append(row)
     return rows
@@ -117,7 +117,7 @@ def _speeds(report: Report) -> list[list[Panel]]:
             ours, peer = fastest(here, ours=True), fastest(here, ours=False)
             if ours is None or peer is None:
                 continue
-            title = f"Speed relative to the fastest peer, {thread_words(threads)}, malloc {malloc}"
+            title = f"Speed relative to the fastest peer\n{thread_words(threads)}, malloc {malloc}"
             panel = panels.setdefault(malloc, {}).setdefault(
                 threads, Panel(title, [], "times as fast", 1.0)
             )
@@ -132,10 +132,10 @@ def _speeds(report: Report) -> list[list[Panel]]:
 
 def _draw(panel: Panel, axes: Any) -> None:
     bars = panel.bars
-    lengths = sorted(bar.length for bar in bars)
-    longest = lengths[-1]
-    if panel.mark is None:
-        longest = max(length for length in lengths if length <= LONGEST_BAR * lengths[:2][-1])
+    longest = max(bar.length for bar in bars)
+    peers = [bar.length for bar in bars if not bar.ours]
+    if panel.mark is None and peers:
+        longest = max(bar.length for bar in bars if bar.length <= LONGEST_BAR * min(peers))
     cut = 1.05 * longest
     for place, bar in enumerate(bars):
         colour = OURS if bar.ours else PEER

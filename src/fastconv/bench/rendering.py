@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Group
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from fastconv.bench.statistics import Quartiles
 
-__all__ = ["Table", "as_markdown", "as_rich", "digits", "ratio", "time"]
+__all__ = ["Table", "as_markdown", "as_rich", "capital", "digits", "middle_half", "ratio", "time"]
 
 
 @dataclass
@@ -19,7 +20,8 @@ class Table:
     """Text in rows and columns.
 
     Attributes:
-        columns: headings; the first `text_columns` hold words, the others figures.
+        words: headings of the columns that hold words; the others hold figures.
+        dispensable: headings that a narrow terminal does without, in this order.
         groups: rows, in groups that belong together.
         ours: numbers of the rows that are fastconv's, counted through the groups.
         notes: what stands below.
@@ -27,30 +29,52 @@ class Table:
 
     title: str
     columns: Sequence[str]
-    text_columns: int
+    words: Sequence[str]
+    dispensable: Sequence[str] = ()
     groups: list[list[Sequence[str]]] = field(default_factory=list)
     ours: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
-def as_rich(table: Table) -> Group:
-    """The table for a terminal."""
-    shown = RichTable(title=table.title, title_justify="left", title_style="bold")
-    for number, column in enumerate(table.columns):
-        words = number < table.text_columns
-        shown.add_column(column, justify="left" if words else "right", no_wrap=not words)
+def as_rich(table: Table, console: Console) -> Group:
+    """The table for a terminal, without what is dispensable if it would be too wide."""
+    hidden: list[str] = []
+    shown = _without(table, hidden)
+    unlimited = console.options.update(max_width=10_000)
+    for column in table.dispensable:
+        if console.measure(shown, options=unlimited).maximum <= console.width:
+            break
+        hidden.append(column)
+        shown = _without(table, hidden)
+    return Group(shown, *(Text(note, style="dim") for note in table.notes), "")
+
+
+def _without(table: Table, hidden: Sequence[str]) -> RichTable:
+    shown = RichTable(
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    kept = [i for i, column in enumerate(table.columns) if column not in hidden]
+    for i in kept:
+        words = table.columns[i] in table.words
+        justify: JustifyMethod = "left" if words else "right"
+        shown.add_column(table.columns[i], justify=justify, no_wrap=not words, overflow="fold")
     number = 0
     for group in table.groups:
         for row in group:
-            shown.add_row(*row, style="bold green" if number in table.ours else None)
+            style = "bold green" if number in table.ours else None
+            shown.add_row(*(row[i] for i in kept), style=style)
             number += 1
         shown.add_section()
-    return Group(shown, *(Text(note, style="dim") for note in table.notes), "")
+    return shown
 
 
 def as_markdown(table: Table) -> str:
     """The table in GitHub's Markdown."""
-    rule = [":--" if i < table.text_columns else "--:" for i in range(len(table.columns))]
+    rule = [":--" if column in table.words else "--:" for column in table.columns]
     lines = [f"### {table.title}", "", _line(table.columns), _line(rule)]
     number = 0
     for group in table.groups:
@@ -63,15 +87,30 @@ def as_markdown(table: Table) -> str:
 
 def time(seconds: float) -> str:
     """Three digits in a unit that suits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size or unit == "us":
-            return f"{digits(seconds / size)} {unit}"
-    raise AssertionError
+    unit, size = unit_of(seconds)
+    return f"{digits(seconds / size)} {unit}"
+
+
+def middle_half(value: Quartiles) -> str:
+    """From the lower to the upper quartile, in the unit that suits the median."""
+    _, size = unit_of(value.median)
+    return f"{digits(value.lower / size)} - {digits(value.upper / size)}"
+
+
+def unit_of(seconds: float) -> tuple[str, float]:
+    """The largest unit of which there is one, and its seconds."""
+    units = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+    return next((unit for unit in units if seconds >= unit[1]), units[-1])
 
 
 def ratio(value: Quartiles) -> str:
     """How many times as fast."""
     return f"{value.median:.2f}x"
+
+
+def capital(text: str) -> str:
+    """The text with a large first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def digits(value: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastconv.bench.cases import COLD
 from fastconv.bench.layer_sets import LAYER_SETS
 from fastconv.bench.processes import thread_words
-from fastconv.bench.rendering import Table, digits, ratio, time
+from fastconv.bench.rendering import Table, capital, digits, middle_half, ratio, time
 from fastconv.bench.results import Measurement, Report, fastest, grouped, thread_counts
 
 __all__ = ["case_tables", "operation_tables", "remarks", "setting"]
@@ -25,14 +26,14 @@ def case_tables(report: Report) -> list[Table]:
 
 def operation_tables(report: Report) -> list[Table]:
     """For each number of threads and allocator, fastconv beside the fastest peer on every case."""
-    tables: dict[tuple[int, str], Table] = {}
+    tables: dict[tuple[int, str, bool], Table] = {}
     for group in _of_operations(report):
         for threads in thread_counts(group):
             here = [m for m in group if m.contestant.threads == threads]
             ours, peer = fastest(here, ours=True), fastest(here, ours=False)
             if ours is None:
                 continue
-            key = threads, group[0].contestant.malloc
+            key = threads, group[0].contestant.malloc, group[0].case.cold
             if key not in tables:
                 tables[key] = _operations_table(*key)
             case = ours.case
@@ -47,7 +48,7 @@ def operation_tables(report: Report) -> list[Table]:
                 table.groups[-1].append(row)
             else:
                 table.groups.append([row])
-    for (threads, malloc), table in tables.items():
+    for (threads, malloc, _), table in tables.items():
         table.notes += _totals(report, threads, malloc) + setting(report)
     return list(tables.values())
 
@@ -102,8 +103,9 @@ def setting(report: Report) -> list[str]:
 def _case_table(report: Report, group: Sequence[Measurement]) -> Table:
     case, malloc = group[0].case, group[0].contestant.malloc
     columns = ["library", "mode", "threads", "median", "quartiles", "GFLOP/s", "of peak"]
-    title = f"{_capital(case.title)}, malloc {malloc}"
-    table = Table(title, [*columns, "speed", "memory"], 2)
+    title = f"{capital(case.title)}, malloc {malloc}"
+    dispensable = ("memory", "GFLOP/s", "quartiles")
+    table = Table(title, [*columns, "speed", "memory"], ("library", "mode"), dispensable)
     number = 0
     for threads in thread_counts(group):
         here = [m for m in group if m.contestant.threads == threads]
@@ -119,7 +121,7 @@ def _case_table(report: Report, group: Sequence[Measurement]) -> Table:
                     m.contestant.mode,
                     str(threads),
                     time(m.seconds.median),
-                    f"{time(m.seconds.lower)} - {time(m.seconds.upper)}",
+                    middle_half(m.seconds),
                     *_rates(report, m),
                     "" if peer is None else ratio(m.speed_relative_to(peer)),
                     f"{m.peak_bytes / 2**20:.0f} MiB",
@@ -136,7 +138,7 @@ def _verdicts(group: Sequence[Measurement]) -> list[str]:
     counts = thread_counts(group)
     for threads in counts:
         here = [m for m in group if m.contestant.threads == threads]
-        lines += _verdict(_capital(thread_words(threads)), here)
+        lines += _verdict(capital(thread_words(threads)), here)
     if len(counts) > 1:
         lines += _verdict("Each with its best number of threads", group)
     return lines
@@ -153,10 +155,12 @@ def _verdict(start: str, group: Sequence[Measurement]) -> list[str]:
     ]
 
 
-def _operations_table(threads: int, malloc: str) -> Table:
-    title = f"Operations, {thread_words(threads)}, malloc {malloc}"
+def _operations_table(threads: int, malloc: str, cold: bool) -> Table:
+    title = f"Operations, {thread_words(threads)}, malloc {malloc}{COLD if cold else ''}"
     columns = ["layer", "operation", "batch", "fastconv", "GFLOP/s", "of peak"]
-    return Table(title, [*columns, "fastest peer", "its time", "speed"], 2)
+    words = ("layer", "operation", "fastest peer")
+    dispensable = ("GFLOP/s", "batch", "its time", "fastest peer")
+    return Table(title, [*columns, "fastest peer", "its time", "speed"], words, dispensable)
 
 
 def _totals(report: Report, threads: int, malloc: str) -> list[str]:
@@ -201,7 +205,3 @@ def _rates(report: Report, m: Measurement) -> list[str]:
 
 def _who(m: Measurement) -> str:
     return f"{m.contestant.description.title}, {m.contestant.mode}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
