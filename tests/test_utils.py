@@ -113,6 +113,12 @@ def test_plot_of_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("pyplot")
+def test_plot_of_validation_in_some_epochs() -> None:
+    figure = plot_history({"loss": [5.0, 4, 3, 2, 1], "val_loss": [4.0, 2]})
+    assert lines(figure.axes[0])["validation"] == ([2, 4], [4, 2])
+
+
+@pytest.mark.usefixtures("pyplot")
 def test_plot_of_several_runs() -> None:
     history = History()
     history.history = {"loss": [1.0]}

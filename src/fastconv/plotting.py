@@ -50,22 +50,27 @@ def plot_history(
     if not any(len(values) for run in runs.values() for values in run.values()):
         raise value_error("plot_history", "history", "is empty", "at least one epoch", "none")
     pyplot = _import_pyplot("plot_history")
-    width, height = PANEL_INCHES
-    figure, axes = pyplot.subplots(
-        1, len(names), figsize=(width * len(names), height), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[0], names, strict=True):
+    columns = min(len(names), 3 if len(names) != 4 else 2)
+    rows = -(-len(names) // columns)
+    size = (PANEL_INCHES[0] * columns, PANEL_INCHES[1] * rows)
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for unused in axes.ravel()[len(names) :]:
+        unused.remove()
+    for axis, name in zip(axes.ravel(), names, strict=False):
         for place, (title, run) in enumerate(runs.items()):
             color = COLORS[place % len(COLORS)]
-            for key, style, part in ((name, "-", "training"), (f"val_{name}", "--", "validation")):
-                if key in run:
-                    label = f"{title}, {part}" if title else part
-                    marker = "o" if len(run[key]) <= MARKED_EPOCHS else None
-                    look = {"color": color, "marker": marker, "markersize": 3}
-                    axis.plot(range(1, len(run[key]) + 1), run[key], style, label=label, **look)
+            trained, validated = run.get(name, ()), run.get(f"val_{name}", ())
+            if len(trained):
+                _draw(axis, trained, 1, f"{title}, training", color, "-", color)
+            if len(validated):
+                # Fewer of them means that only each second or third epoch was validated.
+                every = max(len(trained) // len(validated), 1)
+                _draw(axis, validated, every, f"{title}, validation", color, "--", "white")
+        longest = max(line.get_xdata()[-1] for line in axis.lines)
+        axis.set_xlim(1 - 0.04 * longest, longest * 1.04)
+        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.set_title(name.replace("_", " "))
         axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     return _saved(figure, path)
@@ -124,6 +129,16 @@ def plot_confusion_matrix(
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     return _saved(figure, path)
+
+
+def _draw(
+    axis: Any, values: Sequence[float], every: int, label: str, color: str, style: str, inside: str
+) -> None:
+    """A line over the epochs, with dots if there are not too many of them."""
+    marker = "o" if len(values) <= MARKED_EPOCHS else None
+    label = label.removeprefix(", ")
+    epochs = range(every, every * len(values) + 1, every)
+    axis.plot(epochs, values, style, color=color, label=label, marker=marker, ms=3.5, mfc=inside)
 
 
 def _as_runs(history: Any) -> dict[str, Curves]:
