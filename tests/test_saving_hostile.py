@@ -463,6 +463,20 @@ def test_numbers_of_steps_that_are_refused(value: float, path: Path) -> None:
     assert_refused(path, "the optimizer's number of steps is not valid")
 
 
+def test_a_learning_rate_that_is_refused(tmp_path: Path) -> None:
+    """Neither weights nor the optimizer change, although the weights would fit."""
+    path = tmp_path / "m.weights.h5"
+    small_model(compiled=True).save_weights(path)
+    edit_arrays(path, lambda file: file["optimizer/vars/1"].write_direct(np.float32([np.nan])[0:1]))
+    model = small_model(compiled=True)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=f"{path}: the learning rate is not valid"):
+        model.load_weights(path)
+    for value, start in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, start)
+    assert model.optimizer.learning_rate == 0.001
+
+
 @pytest.mark.parametrize("value", [np.zeros(3, np.uint64), np.zeros(2), "text"])
 def test_random_states_that_are_refused(value: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.keras"

@@ -134,6 +134,18 @@ def test_the_state_of_another_optimizer_is_left_alone(tmp_path: Path) -> None:
     assert other.optimizer.learning_rate == 0.1
 
 
+def test_layers_frozen_after_training(tmp_path: Path) -> None:
+    """Freezing has no effect before the next compile: the state is still that of all weights."""
+    model, other = small_model(compiled=True), small_model(compiled=True)
+    train(model, 2)
+    model.get_layer("first").trainable = False
+    model.save_weights(tmp_path / "m.weights.h5")
+    other.load_weights(tmp_path / "m.weights.h5")
+    train(model, 2)
+    train(other, 2)
+    assert_same_bits(model, other)
+
+
 def test_double_precision_in_a_file(tmp_path: Path) -> None:
     model = small_model()
     model.save_weights(tmp_path / "m.weights.h5")

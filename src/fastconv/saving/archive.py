@@ -27,8 +27,8 @@ LARGEST_CONFIG = 1 << 26
 """Bytes; that of a model of a thousand layers has one million."""
 _LARGEST_EXPANSION = 100
 """Deflate reaches 1000, but only for what a model does not consist of. Keras does not compress."""
-_KERAS_VERSION = "3.0.0"
-"""The first version of the format; nothing is written that it does not have."""
+_KERAS_VERSION = "3.6.0"
+"""The first one that reads all that is written here; before it only chains of layers."""
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,

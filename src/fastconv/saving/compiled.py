@@ -46,9 +46,8 @@ def compile_model(model: Model, description: object) -> None:
         model.compile(**arguments)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         hint = "load_model(..., compile=False) loads the model without"
-        raise ValueError(f"the model cannot be compiled as the file says: {error}; {hint}") from (
-            error
-        )
+        message = f"the model cannot be compiled as the file says: {error}; {hint}"
+        raise ValueError(message) from error
 
 
 def _describe_part(value: Any) -> Any:

@@ -14,9 +14,9 @@ from fastconv.saving.archive import WEIGHTS, Archive, write_archive
 from fastconv.saving.atomic import replacing
 from fastconv.saving.compiled import compile_model, describe_compilation
 from fastconv.saving.hdf5 import StoredArrays, import_h5py, open_arrays
-from fastconv.saving.layout import read_weights, write_weights
+from fastconv.saving.layout import checked_weights, write_weights
 from fastconv.saving.models import describe_model, make_model
-from fastconv.saving.optimizer_state import read_optimizer, write_optimizer
+from fastconv.saving.optimizer_state import checked_optimizer, write_optimizer
 from fastconv.saving.safetensors_file import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ def load_model(
         with _arrays_of_archive(where, archive) as arrays:
             with placeholders(), _prefixed(where):
                 model = make_model(description)
-            read_weights(where, model, arrays)
+            checked_weights(where, model, arrays)()
             if compile:
                 with _prefixed(where):
                     compile_model(model, description.get("compile_config"))
-                read_optimizer(where, model, arrays)
+                checked_optimizer(where, model, arrays)()
     return model
 
 
@@ -154,8 +154,10 @@ def load_weights(model: Model, filepath: PathLike) -> None:
         else:
             arrays_of_file = open_arrays(where, stream, stream.seek(0, os.SEEK_END))
         with arrays_of_file as arrays:
-            read_weights(where, model, arrays)
-            read_optimizer(where, model, arrays)
+            give_weights = checked_weights(where, model, arrays)
+            give_state = checked_optimizer(where, model, arrays)
+            give_weights()
+            give_state()
 
 
 def _write_hdf5(stream: BinaryIO, model: Model, *, optimizer: bool) -> None:

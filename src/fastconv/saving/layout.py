@@ -7,7 +7,7 @@ class of the layer in snake case, numbered from the second layer of that class o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,8 +51,8 @@ def write_weights(file: Any, model: Model) -> None:
             group[str(index)] = variable.value
 
 
-def read_weights(where: str, model: Model, arrays: StoredArrays) -> None:
-    """Give a model the weights of a file, all of them or, if one does not fit, none.
+def checked_weights(where: str, model: Model, arrays: StoredArrays) -> Callable[[], None]:
+    """Read the weights of a model; the result gives them to it.
 
     Raises:
         ValueError: a layer or a weight that differs; the message names it.
@@ -84,9 +84,17 @@ def read_weights(where: str, model: Model, arrays: StoredArrays) -> None:
         raise value_error(where, f"the model {model.name!r}", rule, expected_names, received_names)
     check_shapes(where, [(variable, arrays.shapes[path]) for variable, path in found])
     values = [arrays.read(path) for _, path in found]
-    assign(where, [variable for variable, _ in found], values)
-    for layer, state in states:
-        layer.random_state = int(state[0]), int(state[1])
+    check_dtypes(
+        where, [(variable, value) for (variable, _), value in zip(found, values, strict=True)]
+    )
+
+    def give() -> None:
+        for (variable, _), value in zip(found, values, strict=True):
+            assign(variable, value)
+        for layer, state in states:
+            layer.random_state = int(state[0]), int(state[1])
+
+    return give
 
 
 def check_shapes(where: str, received: Sequence[tuple[Variable, tuple[int, ...]]]) -> None:
@@ -101,18 +109,21 @@ def check_shapes(where: str, received: Sequence[tuple[Variable, tuple[int, ...]]
             raise value_error(where, f"the weight {variable.path}", rule, variable.shape, shape)
 
 
-def assign(where: str, variables: Sequence[Variable], values: Sequence[npt.NDArray[Any]]) -> None:
-    """Give variables values of the right shapes, as float32.
+def check_dtypes(where: str, received: Sequence[tuple[Variable, npt.NDArray[Any]]]) -> None:
+    """Refuse values that are not floating-point numbers.
 
     Raises:
-        ValueError: values that are not floating-point numbers; then nothing is changed.
+        ValueError: with the name of the layer and of the variable.
     """
-    for variable, value in zip(variables, values, strict=True):
+    for variable, value in received:
         if value.dtype.kind != "f":
             rule = "has another dtype in the file"
             raise value_error(where, f"the weight {variable.path}", rule, "float32", value.dtype)
-    for variable, value in zip(variables, values, strict=True):
-        if variable.value.flags.writeable:
-            variable.assign(value)
-        else:  # a placeholder of a model that is being read
-            variable.value = np.ascontiguousarray(value, np.float32)
+
+
+def assign(variable: Variable, value: npt.NDArray[Any]) -> None:
+    """Give a variable a value of its shape, as float32."""
+    if variable.value.flags.writeable:
+        variable.assign(value)
+    else:  # a placeholder of a model that is being read
+        variable.value = np.ascontiguousarray(value, np.float32)

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastconv._errors import value_error
-from fastconv.saving.layout import assign, check_shapes, places
+from fastconv.saving.layout import assign, check_dtypes, check_shapes, places
 
 if TYPE_CHECKING:
     import os
@@ -48,7 +48,9 @@ def read_safetensors(where: str, path: str | os.PathLike[str], model: Model) -> 
     except (library.SafetensorError, TypeError) as error:
         expected = "a file of the safetensors format with float32 values"
         raise value_error(where, "the file", "is damaged", expected, error) from error
-    assign(where, [variables[name] for name in values], list(values.values()))
+    check_dtypes(where, [(variables[name], value) for name, value in values.items()])
+    for name, value in values.items():
+        assign(variables[name], value)
 
 
 def _variables(model: Model) -> dict[str, Variable]:
