@@ -5,22 +5,24 @@ import sys
 
 import numpy as np
 from fastconv import layers
+from fastconv.datasets import fashion_mnist, mnist
 
 quick = "--quick" in sys.argv  # 1,500 of the digits that come with the package, one epoch
 epochs = 1 if quick else 10
+datasets = {"mnist": mnist} if quick else {"mnist": mnist, "fashion_mnist": fashion_mnist}
 CLOTHES = ["T-shirt/top", "trouser", "pullover", "dress", "coat",
            "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
-
-def load(name):
+for name, dataset in datasets.items():
     if quick:
-        (x_train, y_train), test = keras.datasets.mnist.load_sample()
-        return (x_train[::4], y_train[::4]), test
-    return getattr(keras.datasets, name).load_data()
-
-
-for name in ("mnist",) if quick else ("mnist", "fashion_mnist"):
-    (x_train, y_train), (x_test, y_test) = load(name)
+        (x_train, y_train), (x_test, y_test) = mnist.load_sample()
+        x_train, y_train = x_train[::4], y_train[::4]
+    else:
+        (x_train, y_train), (x_test, y_test) = dataset.load_data()
+        assert x_train.shape == (60000, 28, 28)
+        assert x_test.shape == (10000, 28, 28)
+        assert y_train.shape == (60000,)
+        assert y_test.shape == (10000,)
     x_train = np.expand_dims(x_train.astype("float32") / 255, -1)
     x_test = np.expand_dims(x_test.astype("float32") / 255, -1)
     # Precision and recall count every class of every image: labels have to be one-hot.

@@ -15,7 +15,8 @@ if quick:
 else:
     cifar10 = keras.datasets.cifar10
     (train_images, train_labels), (test_images, test_labels) = cifar10.load_data()
-train_images, test_images = train_images / 255.0, test_images / 255.0
+train_images = train_images.astype("float32") / 255
+test_images = test_images.astype("float32") / 255
 
 inputs = keras.Input(shape=train_images.shape[1:])
 x = keras.layers.Conv2D(32, (3, 3), activation="relu")(inputs)
