@@ -89,6 +89,15 @@ def asan(session: nox.Session) -> None:
 
 
 @nox.session
+def tsan(session: nox.Session) -> None:
+    """Run the core's own tests under ThreadSanitizer."""
+    session.install(*TOOLS)
+    session.run("cmake", "--preset", "tsan", *GENERATOR)
+    session.run("cmake", "--build", "--preset", "tsan")
+    session.run("build/tsan/core_test", external=True)
+
+
+@nox.session
 def tidy(session: nox.Session) -> None:
     """Run clang-tidy over the core; needs clang and clang-tidy 14 of the system."""
     session.install(*TOOLS)

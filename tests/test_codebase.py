@@ -177,19 +177,20 @@ def test_includes(folder: str) -> None:
         if path.relative_to(CPP).parts[0] != folder:
             continue
         for included in re.findall(r"^\s*#\s*include\s+(\S+)", TEXTS[path], re.MULTILINE):
-            if folder == "runtime" and path.stem == "parallel" and included == "<omp.h>":
-                continue
-            if not re.match(INCLUDES[folder], included):
-                found.append(f"{name(path)}: {included}")
+            found += [f"{name(path)}: {included}"] * (not re.match(INCLUDES[folder], included))
     assert found == []
 
 
-def test_openmp_is_in_one_place() -> None:
-    """Parallel regions in parallel.hpp alone, and questions to OpenMP only in runtime."""
-    regions = [name(path) for path in CPP_FILES if re.search(r"#\s*pragma\s+omp", TEXTS[path])]
-    assert regions == ["src/cpp/runtime/parallel.hpp"]
-    calls = [path for path in CPP_FILES if re.search(r"\bomp_\w+\(", TEXTS[path])]
-    assert {path.parent.name for path in calls} <= {"runtime"}
+def test_threads_are_in_one_place() -> None:
+    """One way to run in parallel: OpenMP beside it would make threads of its own."""
+    openmp = [name(path) for path in CPP_FILES if re.search(r"#\s*pragma\s+omp", TEXTS[path])]
+    assert openmp == []
+    made = [
+        name(path)
+        for path in CPP_FILES
+        if re.search(r"std::j?thread\(|pthread_create", TEXTS[path])
+    ]
+    assert made == ["src/cpp/runtime/team.cpp"]
 
 
 @pytest.mark.parametrize("folder", ["kernels", "simd"])

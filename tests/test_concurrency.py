@@ -218,7 +218,7 @@ def test_other_processes(method: str) -> None:
 
 
 def test_more_threads_than_anyone_has() -> None:
-    """The OpenMP run time ends the process when it cannot start a thread."""
+    """Where the system gives no more threads, those that there are do the work."""
     result = run_script(
         """
         import numpy as np

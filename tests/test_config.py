@@ -162,11 +162,16 @@ def test_wrong_num_threads(count: Any, exception: type[Exception]) -> None:
     assert config.get_num_threads() == before
 
 
-def test_openmp_settings_are_the_default() -> None:
-    if config.build_info()["openmp"].startswith("none"):
-        pytest.skip("a serial build")
-    result = run_python("import fastconv; print(fastconv.get_num_threads())", OMP_NUM_THREADS="3")
-    assert result.stdout.split() == ["3"], result.stderr
+@pytest.mark.parametrize(("wish", "count"), [("3", 3), ("3,2", 3)])
+def test_the_environment_gives_the_default(wish: str, count: int) -> None:
+    result = run_python("import fastconv; print(fastconv.get_num_threads())", OMP_NUM_THREADS=wish)
+    assert result.stdout.split() == [str(count)], result.stderr
+
+
+@pytest.mark.parametrize("wish", ["", "many", "0", "-1"])
+def test_the_default_is_what_the_process_may_use(wish: str) -> None:
+    result = run_python("import fastconv; print(fastconv.get_num_threads())", OMP_NUM_THREADS=wish)
+    assert result.stdout.split() == [str(len(os.sched_getaffinity(0)))], result.stderr
 
 
 # --- precision ----------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ PoolGeometry: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int
 version: str
 compiler: str
 build_flags: str
-openmp: str
 
 def conv2d(
     x: FloatArray,

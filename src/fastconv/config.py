@@ -70,14 +70,17 @@ def clear_cache() -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads of a call with `num_threads=None`; at first OpenMP's own choice."""
+    """The number of threads of a call with `num_threads=None`.
+
+    At first `OMP_NUM_THREADS`, or as many as there are processors that the process may use.
+    """
     return _core.num_threads()
 
 
 def set_num_threads(n: int) -> None:
     """Set the number of threads of calls with `num_threads=None`.
 
-    Results do not depend on it, bit for bit. The OpenMP settings of the host stay as they are.
+    Results do not depend on it, bit for bit. OpenMP in the host is not touched.
 
     Raises:
         TypeError, ValueError: `n` is not an int >= 1.
@@ -170,7 +173,7 @@ def build_info() -> dict[str, str]:
         "isas_available": ", ".join(_core.available_isas()),
         "isa_active": _core.active_isa(),
         "threads": str(_core.num_threads()),
-        "openmp": _core.openmp,
+        "openmp": "not used: fastconv has threads of its own",
         "precision": _core.precision(),
         "compiler": _core.compiler,
         "flags": _core.build_flags,

@@ -1,7 +1,9 @@
 // The core without Python: every level that this machine runs, against plain loops on small integers, where any order
 // of additions gives the same bits. Made for machines that are only emulated; the full suite is in Python.
+#include <atomic>
 #include <cstdio>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dispatch/isa.hpp"
@@ -9,6 +11,7 @@
 #include "ops/conv2d_pool2d.hpp"
 #include "ops/matmul.hpp"
 #include "ops/pool2d.hpp"
+#include "runtime/parallel.hpp"
 
 using fastconv::Activation;
 using fastconv::index_t;
@@ -191,9 +194,41 @@ void test_all(int threads) {
     test_fused<T>(ops::conv2d_shape({}, 2, 7, 8, 3, 2, 3, 5), threads);
 }
 
+// Every item once, and nobody shares the scratch of a participant; several threads of a host at the same time.
+void test_parallel_for() {
+    std::atomic<index_t> wrong{0};
+    const auto host = [&](unsigned seed) {
+        for (unsigned round = 0; round < 400; ++round) {
+            seed = seed * 1664525u + 1013904223u;
+            const index_t items = seed >> 24;
+            const int threads = static_cast<int>(2 + (seed >> 16) % 5);
+            std::vector<index_t> times(static_cast<std::size_t>(items));  // not atomic: ThreadSanitizer looks on
+            std::vector<std::atomic<int>> users(static_cast<std::size_t>(threads));
+            std::vector<index_t> count(static_cast<std::size_t>(threads));
+            fastconv::runtime::parallel_for(items, threads, [&](index_t item, int thread) {
+                if (users[static_cast<std::size_t>(thread)].fetch_add(1) != 0) ++wrong;
+                ++times[static_cast<std::size_t>(item)];
+                ++count[static_cast<std::size_t>(thread)];
+                users[static_cast<std::size_t>(thread)].fetch_sub(1);
+                if (round % 16 == 0) std::this_thread::yield();
+            });
+            index_t total = 0;
+            for (const index_t value : count) total += value;
+            for (const index_t value : times) wrong += value != 1;
+            wrong += total != items;
+        }
+    };
+    std::vector<std::thread> hosts;
+    for (unsigned seed = 1; seed <= 4; ++seed) hosts.emplace_back(host, seed);
+    for (std::thread& thread : hosts) thread.join();
+    if (wrong != 0) ++failures;
+    std::printf("parallel_for: %lld mistakes\n", static_cast<long long>(wrong.load()));
+}
+
 }  // namespace
 
 int main() {
+    test_parallel_for();
     for (const std::string& level : fastconv::dispatch::available_isas()) {
         fastconv::dispatch::set_active_isa(level);
         const index_t before = compared;

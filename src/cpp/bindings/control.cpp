@@ -74,7 +74,6 @@ void bind_control(py::module_& m) {
     m.attr("version") = FASTCONV_VERSION;
     m.attr("compiler") = compiler;
     m.attr("build_flags") = FASTCONV_BUILD_FLAGS;
-    m.attr("openmp") = runtime::openmp_description();
 
     m.def("cpu_name", &dispatch::cpu_name);
     m.def("compiled_isas", &dispatch::compiled_isas);

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 
 #include "runtime/parallel.hpp"
 
-#if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
-#endif
+#include <sched.h>
 
 namespace fastconv::runtime {
 namespace {
@@ -17,9 +17,22 @@ std::atomic<Precision> current_precision{Precision::standard};
 std::atomic<int> current_num_threads{0};  // 0: not chosen yet
 std::atomic<bool> is_forked_child{false};
 
-#if defined(__unix__) || defined(__APPLE__)
 [[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, [] { is_forked_child = true; });
+
+int processors() noexcept {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
 #endif
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+int first_num_threads() noexcept {
+    // What users of numeric libraries set; for nested regions it may be a list, of which the first counts.
+    const char* wish = std::getenv("OMP_NUM_THREADS");
+    const long count = wish ? std::strtol(wish, nullptr, 10) : 0;
+    return count > 0 ? static_cast<int>(std::min<long>(count, most_threads())) : processors();
+}
 
 }  // namespace
 
@@ -29,11 +42,8 @@ void set_precision(Precision precision) noexcept { current_precision.store(preci
 int default_num_threads() noexcept {
     const int chosen = current_num_threads.load(std::memory_order_relaxed);
     if (chosen > 0) return chosen;
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
+    static const int first = first_num_threads();
+    return first;
 }
 
 void set_default_num_threads(int count) noexcept {
@@ -46,15 +56,5 @@ int most_threads() noexcept {
 }
 
 bool forked() noexcept { return is_forked_child.load(std::memory_order_relaxed); }
-
-const char* openmp_description() noexcept {
-#if !defined(_OPENMP)
-    return "none (serial build)";
-#elif defined(__clang__)
-    return "libomp";
-#else
-    return "libgomp";
-#endif
-}
 
 }  // namespace fastconv::runtime

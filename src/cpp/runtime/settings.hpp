@@ -9,11 +9,8 @@ enum class Precision { standard, strict };
 Precision precision() noexcept;
 void set_precision(Precision precision) noexcept;
 
-// The default for num_threads <= 0: at first what OpenMP would use, 1 without OpenMP.
+// The default for num_threads <= 0: at first OMP_NUM_THREADS, else the processors that this process may use.
 int default_num_threads() noexcept;
 void set_default_num_threads(int count) noexcept;  // count >= 1
-
-// "OpenMP 4.5 (libgomp)" and the like, or "none (serial build)".
-const char* openmp_description() noexcept;
 
 }  // namespace fastconv::runtime
