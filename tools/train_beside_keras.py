@@ -8,7 +8,7 @@ MNIST (15 epochs, batches of 128), m3 (5 epochs, batches of 32) and m5 (5 epochs
 Fashion-MNIST. Accuracy is that on the 10,000 test images. Seconds are those of `fit`, without the
 evaluation after each epoch that the plot shows. Memory is the largest resident size from `import`
 to the end of `fit`, less the data set. Prints Markdown; `--output` is the folder for runs.json and
-training.png.
+training.png; with `--resume` the runs in it are not repeated.
 """
 
 import argparse
@@ -224,6 +224,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="runs of fastconv (default 3)")
     parser.add_argument("--keras-seeds", type=int, help="runs of Keras; as many if not given")
     parser.add_argument("--output", type=Path, help="folder for runs.json and training.png")
+    parser.add_argument("--resume", action="store_true", help="keep the runs in the folder")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
@@ -235,18 +236,21 @@ def main() -> int:
         parser.error(f"unknown networks: {', '.join(sorted(unknown))}")
     keras_seeds = arguments.seeds if arguments.keras_seeds is None else arguments.keras_seeds
     counts = dict(zip(PACKAGES, (arguments.seeds, keras_seeds), strict=True))
-    runs = []
+    known = arguments.output / "runs.json" if arguments.output else None
+    resumed = arguments.resume and known is not None and known.exists()
+    runs: list[dict[str, Any]] = json.loads(known.read_text()) if known and resumed else []
+    done = {(r["package"], r["network"], r["seed"]) for r in runs}
     for name in arguments.networks or TASKS:
         for seed in range(max(counts.values())):
             for package in PACKAGES:
-                if seed < counts[package]:
+                if seed < counts[package] and (package, name, seed) not in done:
                     runs.append(measured(package, name, seed))
                     last = runs[-1]
                     line = f"{package} {name} seed {seed}: {100 * last['accuracy']:.2f} %"
                     print(f"{line}, {last['seconds']:.1f} s", file=sys.stderr, flush=True)
-                    if arguments.output:
-                        arguments.output.mkdir(parents=True, exist_ok=True)
-                        (arguments.output / "runs.json").write_text(json.dumps(runs))
+                    if known:
+                        known.parent.mkdir(parents=True, exist_ok=True)
+                        known.write_text(json.dumps(runs))
     print(table(runs))
     if arguments.output:
         plot(runs, arguments.output / "training.png")
