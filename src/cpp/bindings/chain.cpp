@@ -9,6 +9,8 @@
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/geometry.hpp"
+#include "bindings/memory.hpp"
+#include "ops/elementwise.hpp"
 
 namespace fastconv::bindings {
 namespace {
@@ -16,7 +18,7 @@ namespace {
 // Adds layers one by one, each checked against the shape that the one before gives, then runs them.
 class Chain {
   public:
-    explicit Chain(const std::vector<index_t>& image_shape) : shape_(image_shape) {
+    explicit Chain(const std::vector<index_t>& image_shape) : image_shape_(image_shape), shape_(image_shape) {
         index_t size = 1;
         for (const index_t length : shape_) {
             if (length < 1 || size > (index_t{1} << 40) / length)
@@ -24,7 +26,6 @@ class Chain {
                                       format_shape(shape_.begin(), shape_.end()));
             size *= length;
         }
-        in_size_ = size;
     }
 
     void conv2d(const py::array& kernel, const OptionalArray& bias, const ConvIntegers& geometry, bool relu) {
@@ -56,26 +57,28 @@ class Chain {
         check.input<float>("bias", bias, {units});
         add(ops::dense_stage(shape_[0], units, weights(kernel), weights(bias), activation(relu)), {units});
     }
-    void softmax() {
-        if (shape_.size() != 1) throw py::value_error("Chain.softmax: takes flat vectors");
-        add(ops::softmax_stage(shape_[0]), shape_);
-    }
 
-    void run(const py::array& x, const py::array& y, int num_threads) {
-        Arguments check("Chain.run");
-        check.at_least_1d("x", x);
-        check.at_least_1d("y", y);
-        if (x.size() != x.shape(0) * in_size_ || y.shape(0) != x.shape(0) || y.size() != x.shape(0) * size())
-            throw py::value_error("Chain.run: x and y must hold one image and one result in each row");
-        const float* x_data = check.input<float>("x", x);
-        float* y_data = check.output<float>("y", y);
+    // The result for a batch of images, through softmax if asked for; None for anything else.
+    py::object run(const py::object& x, bool softmax, int num_threads) {
+        if (!py::isinstance<py::array>(x)) return py::none();
+        const auto images = py::reinterpret_borrow<py::array>(x);
+        if (!is_batch(images)) return py::none();
         if (!chain_) {
             if (stages_.empty()) throw py::value_error("Chain.run: there are no layers");
             chain_ = std::make_unique<ops::Chain>(std::move(stages_), used_weights_);
         }
-        const index_t batch = x.shape(0);
-        const py::gil_scoped_release release;
-        chain_->run(batch, x_data, y_data, num_threads);
+        const index_t batch = images.shape(0);
+        std::vector<index_t> result_shape{batch};
+        result_shape.insert(result_shape.end(), shape_.begin(), shape_.end());
+        py::array result = empty(result_shape, py::dtype::of<float>());
+        const auto* in = static_cast<const float*>(images.data());
+        auto* out = static_cast<float*>(result.mutable_data());
+        {
+            const py::gil_scoped_release release;
+            chain_->run(batch, in, out, num_threads);
+            if (softmax) ops::softmax(batch * size() / shape_.back(), shape_.back(), out, out, num_threads);
+        }
+        return result;
     }
 
   private:
@@ -83,6 +86,14 @@ class Chain {
         index_t size = 1;
         for (const index_t length : shape_) size *= length;
         return size;
+    }
+    bool is_batch(const py::array& x) const {
+        bool fits = x.ndim() == static_cast<py::ssize_t>(image_shape_.size()) + 1;
+        for (std::size_t i = 0; fits && i < image_shape_.size(); ++i)
+            fits = x.shape(static_cast<py::ssize_t>(i) + 1) == image_shape_[i];
+        const bool packed = (x.flags() & py::array::c_style) != 0;
+        const bool aligned = reinterpret_cast<std::uintptr_t>(x.data()) % alignof(float) == 0;
+        return fits && packed && aligned && has_native_dtype<float>(x);
     }
     void require_image(const char* operation) const {
         if (shape_.size() != 3) throw py::value_error(std::string(operation) + ": takes images (H, W, C)");
@@ -111,8 +122,8 @@ class Chain {
         shape_ = std::move(shape);
     }
 
-    std::vector<index_t> shape_;  // of what the last layer gives for an image
-    index_t in_size_;
+    const std::vector<index_t> image_shape_;
+    std::vector<index_t> shape_;     // of what the last layer gives for an image
     std::vector<py::array> arrays_;  // keeps the weights alive
     std::vector<ops::Chain::Weights> used_weights_;
     std::vector<std::unique_ptr<ops::Stage>> stages_;
@@ -131,8 +142,7 @@ void bind_chain(py::module_& m) {
         .def("max_pool2d", &Chain::max_pool2d, arg("geometry"))
         .def("flatten", &Chain::flatten)
         .def("dense", &Chain::dense, arg("kernel"), arg("bias").none(true), arg("relu"))
-        .def("softmax", &Chain::softmax)
-        .def("run", &Chain::run, arg("x"), arg("y"), arg("num_threads"));
+        .def("run", &Chain::run, arg("x"), arg("softmax"), arg("num_threads"));
 }
 
 }  // namespace fastconv::bindings

@@ -1,4 +1,5 @@
-// Arrays on pooled blocks.
+#include "bindings/memory.hpp"
+
 #include <pybind11/stl.h>
 
 #include <memory>
@@ -18,6 +19,8 @@ namespace {
     py::set_error(PyExc_MemoryError, text.c_str());
     throw py::error_already_set();
 }
+
+}  // namespace
 
 py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
     if (dtype.has_fields() || dtype.kind() == 'O' || dtype.itemsize() == 0) {
@@ -46,6 +49,8 @@ py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
         refuse_memory(shape, dtype);
     }
 }
+
+namespace {
 
 using Statistics =
     std::tuple<std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t>;

@@ -44,7 +44,6 @@ std::unique_ptr<Stage> conv2d_max_pool2d_stage(const Conv2dShape& conv, const Po
 std::unique_ptr<Stage> max_pool2d_stage(const Pool2dShape& shape);
 std::unique_ptr<Stage> dense_stage(index_t inputs, index_t units, const float* kernel, const float* bias,
                                    Activation activation);
-std::unique_ptr<Stage> softmax_stage(index_t classes);
 
 class Chain {
   public:

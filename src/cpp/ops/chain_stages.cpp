@@ -148,18 +148,6 @@ class DenseStage : public Stage {
     std::optional<PreparedMatrix<float>> matrix_;
 };
 
-class SoftmaxStage : public Stage {
-  public:
-    explicit SoftmaxStage(index_t classes) : Stage(classes, classes) {}
-
-    void prepare(index_t, int) override {}
-    index_t scratch_size(index_t images) const override { return 2 * images; }
-    void run(index_t images, index_t, index_t, const float* x, float* y, float* scratch) const override {
-        dispatch::active<float>().softmax(images, in_size, x, y, scratch, scratch + images);
-    }
-    double multiplications() const override { return 16 * static_cast<double>(in_size); }
-};
-
 }  // namespace
 
 std::unique_ptr<Stage> conv2d_stage(const Conv2dShape& shape, const float* kernel, const float* bias,
@@ -175,6 +163,5 @@ std::unique_ptr<Stage> dense_stage(index_t inputs, index_t units, const float* k
                                    Activation activation) {
     return std::make_unique<DenseStage>(inputs, units, kernel, bias, activation);
 }
-std::unique_ptr<Stage> softmax_stage(index_t classes) { return std::make_unique<SoftmaxStage>(classes); }
 
 }  // namespace fastconv::ops

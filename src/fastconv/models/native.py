@@ -38,21 +38,18 @@ class NativeChain:
         known = all(self._add(runner) for runner in runners)
         self.complete = known and bool(self._weights)
 
-    def serves(self, x: FloatArray) -> bool:
-        """Whether the chain can run `x` on the weights as they are now."""
-        return (
-            self.complete
-            and x.shape[1:] == self.image_shape
-            and x.dtype == _FLOAT32
-            and x.flags.c_contiguous
-            and all(variable.value is value for variable, value in self._weights)
-        )
+    def run(self, x: object, *, softmax: bool) -> FloatArray | None:
+        """The result for a batch, through softmax if asked for.
 
-    def run(self, x: FloatArray) -> FloatArray:
-        """The result for a batch that the chain serves."""
-        y = _core.empty((len(x), *self.result_shape), _FLOAT32)
-        self._chain.run(x, y, 0)
-        return y
+        None for anything but packed float32 images of the shape, and where layers have other
+        weights by now.
+        """
+        if not self.complete:
+            return None
+        for variable, value in self._weights:
+            if variable.value is not value:
+                return None
+        return self._chain.run(x, softmax, 0)
 
     def _add(self, runner: Runner) -> bool:
         """Add a layer; False if the core has none of its kind."""

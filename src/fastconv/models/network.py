@@ -188,13 +188,17 @@ class Network(Layer):
             ValueError: a shape that does not fit.
             TypeError: a model called on a symbolic tensor.
         """
+        if self._plan is not None and not training:
+            result = self._plan.predict_unchecked(inputs)
+            if result is not None:
+                return result
         if isinstance(inputs, SymbolicTensor):
             rule = "is not a layer of other models"
             raise type_error(self._title, "the model", rule, "an array", inputs)
         x = self._adapt(self._title, inputs)
         x = each(x, lambda part: np.ascontiguousarray(part, np.float32))
         plan = self._get_plan()
-        return plan.finish(plan.record(x)[0] if training else plan.forward(x))
+        return plan.finish(plan.record(x)[0]) if training else plan.predict(x)
 
     def _adapt(self, operation: str, inputs: Any) -> Any:
         """Inputs as arrays of the model's ranks, in their own dtypes; builds the model if need be.

@@ -68,17 +68,14 @@ class Plan:
         self._is_chain = [(i,) for i in range(len(steps))] == [step.sources for step in steps]
         self._is_chain = self._is_chain and len(graph.inputs) == len(graph.outputs) == 1
         self._native: NativeChain | None = None
+        self._takes_any_batch = graph.inputs[0].shape[0] is None
 
     def forward(self, x: Any) -> Any:
         """What the steps give for one batch. Arrays that no later step reads are given back."""
         if self._is_chain:
-            native = self._native
-            if native is None or (native.complete and not native.serves(x)):
-                native = self._native = NativeChain(
-                    [step.runner for step in self.steps], x.shape[1:]
-                )
-            if native.serves(x):
-                return native.run(x)
+            result = self._run_natively(x, softmax=False)
+            if result is not None:
+                return result
         values = self._slots(x)
         for step in self.steps:
             arguments = gathered([values[slot] for slot in step.sources])
@@ -87,6 +84,20 @@ class Plan:
             for slot in step.last_uses:
                 values[slot] = None
         return gathered([values[slot] for slot in self._outputs])
+
+    def predict(self, x: Any) -> Any:
+        """The result of the model for one batch."""
+        if self._is_chain:
+            result = self._run_natively(x, softmax=self.ends_in_softmax)
+            if result is not None:
+                return result
+        return self.finish(self.forward(x))
+
+    def predict_unchecked(self, x: object) -> FloatArray | None:
+        """As `predict`, of arrays that need neither check nor conversion; None for others."""
+        if self._native is None or not self._takes_any_batch:
+            return None
+        return self._native.run(x, softmax=self.ends_in_softmax)
 
     def finish(self, result: Any) -> Any:
         """The result of the model from that of the steps."""
@@ -126,6 +137,15 @@ class Plan:
             if step.need_input_gradient:
                 parts: Any = [result] if len(step.sources) == 1 else result
                 _add_to(grads, step.sources, parts)
+
+    def _run_natively(self, x: FloatArray, *, softmax: bool) -> FloatArray | None:
+        native = self._native
+        result = None if native is None else native.run(x, softmax=softmax)
+        if result is None and (native is None or native.complete):
+            runners = [step.runner for step in self.steps]
+            native = self._native = NativeChain(runners, x.shape[1:])
+            result = native.run(x, softmax=softmax)
+        return result
 
     def _slots(self, x: Any) -> list[Any]:
         inputs = [x] if self._input_count == 1 else x

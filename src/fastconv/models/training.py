@@ -191,7 +191,7 @@ def predict(plan: Plan, batches: Batches, run: CallbackList, results: Any) -> An
     for index, (x,) in enumerate(batches.epoch(None)):
         for hook in before_batch:
             hook(index, {})
-        y = plan.finish(plan.forward(x))
+        y = plan.predict(x)
         if results is None:
             # Copies: the result of a model may be a view of its input, which the next batch reuses.
             parts.append([np.array(part) for part in as_parts(y)])
