@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from fastconv import activations
-from fastconv._errors import value_error
+from fastconv.layers.arguments import check_sample_axis, normalize_index, normalize_non_negative
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ReLU(Layer):
 
     Raises:
         ValueError: a negative argument.
+        TypeError: no number.
     """
 
     def __init__(
@@ -74,18 +75,11 @@ class ReLU(Layer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        for argument, value in (
-            ("max_value", max_value),
-            ("negative_slope", negative_slope),
-            ("threshold", threshold),
-        ):
-            if value is None and argument == "max_value":
-                continue
-            if value is None or not value >= 0:
-                raise value_error("ReLU", argument, "must not be negative", ">= 0", value)
-        self.max_value = max_value
-        self.negative_slope = negative_slope
-        self.threshold = threshold
+        self.max_value: float | None = None
+        if max_value is not None:
+            self.max_value = normalize_non_negative("ReLU", "max_value", max_value)
+        self.negative_slope = normalize_non_negative("ReLU", "negative_slope", negative_slope)
+        self.threshold = normalize_non_negative("ReLU", "threshold", threshold)
 
     @property
     def plain(self) -> bool:
@@ -127,6 +121,7 @@ class LeakyReLU(Layer):
 
     Raises:
         ValueError: a negative slope.
+        TypeError: no number.
 
     >>> LeakyReLU(0.5)([[-2.0, 3.0]]).tolist()
     [[-1.0, 3.0]]
@@ -134,10 +129,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        if negative_slope is None or not negative_slope >= 0:
-            rule = "must not be negative"
-            raise value_error("LeakyReLU", "negative_slope", rule, ">= 0", negative_slope)
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = normalize_non_negative("LeakyReLU", "negative_slope", negative_slope)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.check_ndim(input_shape)
@@ -164,18 +156,16 @@ class Softmax(Layer):
 
     Raises:
         ValueError: an axis that the input does not have, or the batch.
+        TypeError: an axis that is no int.
     """
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.axis = axis
+        self.axis = normalize_index("Softmax", "axis", axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.check_ndim(input_shape)
-        ndim = len(input_shape)
-        if not -ndim <= self.axis < ndim or self.axis % ndim == 0:
-            rule, expected = "names no axis of a sample", f"an axis of shape {input_shape}"
-            raise value_error(self._title, "axis", rule, expected, self.axis)
+        check_sample_axis(self._title, self.axis, input_shape)
         return input_shape
 
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from fastconv._errors import type_error, value_error
-from fastconv._shapes import Windows, check_data_format
+from fastconv._shapes import Windows, check_data_format, normalize_int
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,12 +52,53 @@ def refuse_unsupported(operation: str, arguments: Mapping[str, Any]) -> None:
             raise value_error(operation, name, "is not supported", default, repr(value))
 
 
+def normalize_number(operation: str, argument: str, value: object) -> float:
+    """`value` as a float; strings and None are a TypeError."""
+    if not isinstance(value, Real):
+        raise type_error(operation, argument, "must be a number", "int or float", repr(value))
+    return float(value)
+
+
+def normalize_non_negative(operation: str, argument: str, value: object) -> float:
+    """`value` as a float >= 0, which NaN is not."""
+    number = normalize_number(operation, argument, value)
+    if not number >= 0:
+        raise value_error(operation, argument, "must not be negative", ">= 0", value)
+    return number
+
+
+def normalize_index(operation: str, argument: str, value: object) -> int:
+    """`value` as an int of any sign and size, such as an axis or a seed."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise type_error(operation, argument, "must be an integer", "an int", repr(value))
+    return operator.index(value)
+
+
+def check_sample_axis(operation: str, axis: int, shape: Shape) -> None:
+    """Refuse an axis that `shape` does not have, and that of the batch."""
+    ndim = len(shape)
+    if not -ndim <= axis < ndim or axis % ndim == 0:
+        rule, expected = "names no axis of a sample", f"an axis of shape {shape}"
+        raise value_error(operation, "axis", rule, expected, axis)
+
+
+def normalize_sizes(operation: str, argument: str, shape: object) -> Shape:
+    """The shape of a sample: positive ints, None where a size may vary."""
+    if isinstance(shape, str) or not isinstance(shape, Sequence):
+        expected = "a tuple such as (28, 28, 1)"
+        raise value_error(operation, argument, "must be a tuple of sizes", expected, repr(shape))
+    return tuple(
+        None if size is None else normalize_int(operation, argument, size) for size in shape
+    )
+
+
 def normalize_data_format(operation: str, data_format: str | None) -> DataFormat:
-    """The data format; None is "channels_last"."""
+    """The data format, accepted in any case as Keras does; None is "channels_last"."""
     if data_format is None:
         return "channels_last"
-    check_data_format(operation, data_format)
-    return "channels_first" if data_format == "channels_first" else "channels_last"
+    name = str(data_format).lower()
+    check_data_format(operation, name)
+    return "channels_first" if name == "channels_first" else "channels_last"
 
 
 def normalize_padding_name(operation: str, padding: str) -> str:

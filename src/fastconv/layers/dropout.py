@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fastconv import ops, random
 from fastconv._errors import value_error
+from fastconv.layers.arguments import normalize_index, normalize_number
 from fastconv.layers.layer import Layer, LayerOptions
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Dropout(Layer):
 
     Raises:
         ValueError: a rate out of range, or a noise_shape.
+        TypeError: a rate that is no number, or a seed that is no int.
     """
 
     def __init__(
@@ -41,14 +42,14 @@ class Dropout(Layer):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        if isinstance(rate, str) or not 0 <= rate <= 1:
-            raise value_error("Dropout", "rate", "is out of range", "0 <= rate <= 1", repr(rate))
+        self.rate = normalize_number("Dropout", "rate", rate)
+        if not 0 <= self.rate <= 1:
+            raise value_error("Dropout", "rate", "is out of range", "0 <= rate <= 1", rate)
         if noise_shape is not None:
             rule = "is not supported"
             raise value_error("Dropout", "noise_shape", rule, None, repr(noise_shape))
-        self.rate = float(rate)
         self.noise_shape = noise_shape
-        self.seed = None if seed is None else operator.index(seed)
+        self.seed = None if seed is None else normalize_index("Dropout", "seed", seed)
         first = random.next_seed() if self.seed is None else self.seed % 2**64
         self.random_state: tuple[int, int] = first, 0
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from fastconv._errors import value_error
 from fastconv._shapes import normalize_int
+from fastconv.layers.arguments import normalize_sizes
 from fastconv.layers.layer import Layer
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 
@@ -32,12 +33,7 @@ class InputLayer(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        if isinstance(shape, str) or not isinstance(shape, Sequence):
-            expected = "a tuple such as (28, 28, 1)"
-            raise value_error(self._title, "shape", "must be a tuple of sizes", expected, shape)
-        sizes = [
-            None if size is None else normalize_int(self._title, "shape", size) for size in shape
-        ]
+        sizes = normalize_sizes(self._title, "shape", shape)
         if batch_size is not None:
             batch_size = normalize_int(self._title, "batch_size", batch_size)
         self.batch_shape: Shape = (batch_size, *sizes)

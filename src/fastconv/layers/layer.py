@@ -18,7 +18,7 @@ from fastconv import initializers
 from fastconv._errors import type_error, value_error
 from fastconv.configurable import Configurable
 from fastconv.layers.allocation import new_values
-from fastconv.layers.arguments import refuse_unsupported
+from fastconv.layers.arguments import normalize_sizes, refuse_unsupported
 from fastconv.layers.naming import unique_name
 from fastconv.layers.symbolic import Shape, SymbolicTensor
 from fastconv.layers.variable import Float32Array, Variable
@@ -80,12 +80,17 @@ class Layer(Configurable):
         self.name = unique_name(type(self).__name__) if name is None else name
         if dtype not in (None, "float32"):
             raise value_error(self._title, "dtype", "is not known", '"float32"', repr(dtype))
+        if not isinstance(trainable, bool | np.bool_):
+            rule, expected = "must be a bool", "True or False"
+            raise type_error(self._title, "trainable", rule, expected, repr(trainable))
         self._trainable = bool(trainable)
         self._variables: list[Variable] = []
         self._output: SymbolicTensor | None = None
         self._calls = 0
         self.built = False
-        self.batch_input_shape = None if input_shape is None else (None, *input_shape)
+        self.batch_input_shape: Shape | None = None
+        if input_shape is not None:
+            self.batch_input_shape = None, *normalize_sizes(self._title, "input_shape", input_shape)
 
     # What a layer overrides
 

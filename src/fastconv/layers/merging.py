@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from fastconv._errors import type_error, value_error
+from fastconv.layers.arguments import check_sample_axis, normalize_index
 from fastconv.layers.layer import Layer, LayerOptions
 from fastconv.ops._memory import allocate
 
@@ -44,7 +44,7 @@ class Merging(Layer):
 
 
 class Add(Merging):
-    """The sum of the inputs, which may be of size 1 along some axes.
+    """The sum of the inputs, which may be of size 1 along any axis but the batch.
 
     Inputs and result `(N, ...)`.
 
@@ -58,10 +58,11 @@ class Add(Merging):
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         self.check_ndim(input_shape)
         sizes = []
-        for along in zip(*input_shape, strict=True):
-            known = {size for size in along if size not in (None, 1)}
+        for axis, along in enumerate(zip(*input_shape, strict=True)):
+            # One sample does not stand for several, as one row does.
+            known = {size for size in along if size is not None and (size != 1 or axis == 0)}
             if len(known) > 1:
-                raise self._wrong_shapes("equal sizes, or 1", input_shape)
+                raise self._wrong_shapes("equal sizes, or 1 but for the batch", input_shape)
             sizes.append(known.pop() if known else None if None in along else 1)
         return tuple(sizes)
 
@@ -96,6 +97,7 @@ class Concatenate(Merging):
 
     Raises:
         ValueError: an axis that the inputs do not have, or the batch.
+        TypeError: an axis that is no int.
 
     >>> Concatenate()([[[1, 2]], [[3]]]).tolist()
     [[1.0, 2.0, 3.0]]
@@ -103,18 +105,15 @@ class Concatenate(Merging):
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.axis = operator.index(axis)
+        self.axis = normalize_index("Concatenate", "axis", axis)
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         self.check_ndim(input_shape)
-        ndim = len(input_shape[0])
-        if not -ndim <= self.axis < ndim or self.axis % ndim == 0:
-            rule, expected = "names no axis of a sample", f"an axis of shape {input_shape[0]}"
-            raise value_error(self._title, "axis", rule, expected, self.axis)
+        check_sample_axis(self._title, self.axis, input_shape[0])
         sizes: list[int | None] = []
         for axis, along in enumerate(zip(*input_shape, strict=True)):
             known = {size for size in along if size is not None}
-            if axis == self.axis % ndim:
+            if axis == self.axis % len(input_shape[0]):
                 sizes.append(None if None in along else sum(size or 0 for size in along))
             elif len(known) > 1:
                 raise self._wrong_shapes(f"equal sizes but along axis {self.axis}", input_shape)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from fastconv import initializers, regularizers
 from fastconv._errors import value_error
+from fastconv.layers.arguments import check_sample_axis, normalize_index, normalize_number
 from fastconv.layers.channel_sums import channel_dots, channel_sums
 from fastconv.layers.layer import Layer, LayerOptions
 from fastconv.ops._memory import allocate
@@ -75,13 +75,13 @@ class BatchNormalization(Layer):
     ) -> None:
         super().__init__(**options)
         name = "BatchNormalization"
-        if not 0 <= momentum <= 1:
+        self.axis = normalize_index(name, "axis", axis)
+        self.momentum = normalize_number(name, "momentum", momentum)
+        if not 0 <= self.momentum <= 1:
             raise value_error(name, "momentum", "is out of range", "0 <= momentum <= 1", momentum)
-        if not epsilon > 0:
+        self.epsilon = normalize_number(name, "epsilon", epsilon)
+        if not self.epsilon > 0:
             raise value_error(name, "epsilon", "must be positive", "> 0", epsilon)
-        self.axis = operator.index(axis)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)
@@ -116,10 +116,7 @@ class BatchNormalization(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         self.check_ndim(input_shape)
-        ndim = len(input_shape)
-        if not -ndim <= self.axis < ndim or self.axis % ndim == 0:
-            rule, expected = "names no axis of a sample", f"an axis of shape {input_shape}"
-            raise value_error(self._title, "axis", rule, expected, self.axis)
+        check_sample_axis(self._title, self.axis, input_shape)
         if self.built and input_shape[self.axis] != self.moving_mean.shape[0]:
             rule, channels = f"has the wrong axis {self.axis}", self.moving_mean.shape[0]
             raise value_error(self._title, "the input", rule, channels, f"shape {input_shape}")
