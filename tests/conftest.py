@@ -36,9 +36,7 @@ def num_threads(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def strict() -> Iterator[None]:
     """Only algorithms for which the elementwise error bound holds."""
-    from fastconv import config
+    from support.precision import strict_precision
 
-    before = config.get_precision()
-    config.set_precision("strict")
-    yield
-    config.set_precision(before)
+    with strict_precision():
+        yield

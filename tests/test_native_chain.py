@@ -34,7 +34,24 @@ def conv_without_pool() -> keras.Sequential:
     )
 
 
-MODELS = {"m1": m1, "m3": m3, "conv_without_pool": conv_without_pool}
+def winograd_without_pool() -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.Input(shape=(15, 13, 16)),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(32, 3),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+MODELS = {
+    "m1": m1,
+    "m3": m3,
+    "conv_without_pool": conv_without_pool,
+    "winograd_without_pool": winograd_without_pool,
+}
 models = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 
 

@@ -10,6 +10,13 @@ once and passes it through at most K additions, so with exact arithmetic `y`::
 it is compared with is itself computed in float64. For a float32 result its error is at most
 gamma_64(K + 1), far below one more unit of float32, hence gamma(K + 2). For a float64 result both
 have the same bound, hence twice.
+
+Winograd F(2x2, 3x3) computes a tile of outputs as A^T [sum_c (G g G^T) * (B^T d B)] A. Each value
+goes through 2 additions in a row of G, 1 in a row of B^T, C in the sum over channels, 2 in a row of
+A^T, rows and columns alike, and 1 with the bias (halving is exact), so that with the magnitude of
+the same computation on absolute values::
+
+    |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
 """
 
 from __future__ import annotations
@@ -48,3 +55,31 @@ def assert_within_bound(actual: Array, expected: Array, magnitude: Array, terms:
     assert actual.shape == expected.shape
     assert not np.isnan(excess).any()
     assert excess.size == 0 or excess.max() <= 0, f"{excess.max():.3e} above the bound"
+
+
+_B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float).T
+_G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
+_A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float).T
+
+
+def _tiles(images: Array, size: int, rows: int, columns: int) -> Array:
+    """Patches (image, tile row, tile column, size, size, channel), 2 pixels apart; 0 outside."""
+    height, width = 2 * rows + size - 2, 2 * columns + size - 2
+    after = max(0, height - images.shape[1]), max(0, width - images.shape[2])
+    padded = np.pad(images, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))[:, :height, :width]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    return np.moveaxis(windows[:, ::2, ::2], 3, 5)
+
+
+def winograd_magnitude(x: Array, kernel: Array, height: int, width: int) -> Array:
+    """|A^T| [sum_c (|G| |g| |G|^T) * (|B^T| |d| |B|)] |A|.
+
+    Of the 3x3 `kernel` on padded images `x`; the result has `height` x `width` pixels.
+    """
+    a, b, g = abs(_A), abs(_B), abs(_G)
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    weights = np.einsum("ir,js,rsck->ijck", g, g, abs(kernel))
+    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, abs(_tiles(x, 4, rows, columns)))
+    products = np.einsum("nhwijc,ijck->nhwijk", patches, weights)
+    tiles = np.einsum("ip,jq,nhwijk->nhpwqk", a, a, products)
+    return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]

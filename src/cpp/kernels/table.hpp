@@ -144,19 +144,23 @@ struct SparsePixelGradient {
 // Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
 //   Y = A^T [sum over c of (G g G^T) * (B^T d B)] A,  * elementwise on 4x4,
 // d the 4x4 patch of inputs, g the 3x3 taps. Transformed arrays hold the 16 positions `position_stride` apart.
+// `channels` and `columns` that lie side by side are multiples of `lanes`.
 
-// v[position][n][c] of `tiles` patches of one row, 2 pixels apart; `channels` is a multiple of `lanes`.
+// v[position][n][c], patches [n][c] dense, of `tiles` patches, 2 pixels apart:
+//   d[p][q] = x[(row + p) * row_stride + (column + 2n + q) * pixel_stride + c], 0 outside height x width pixels
 template <class T>
 struct WinogradInput {
     const T* x;
+    index_t height, width;
     index_t row_stride, pixel_stride;
+    index_t row, column;
     index_t tiles, channels;
     T* v;
     index_t position_stride;
 };
 
-// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns, a multiple of
-// `lanes`; width divides it into blocks for BatchReduce. flip: taps in reverse order.
+// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
+// columns into blocks for BatchReduce, block_stride apart. flip: taps in reverse order.
 template <class T>
 struct WinogradWeights {
     const T* g;
@@ -164,11 +168,11 @@ struct WinogradWeights {
     index_t channels, columns, width;
     bool flip;
     T* u;
-    index_t position_stride;
+    index_t position_stride, block_stride;
 };
 
 // y[n * y_stride + k] and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of
-// m[position][n][k], dense, `columns` a multiple of `lanes`.
+// m[position][n][k], dense.
 template <class T>
 struct WinogradPool {
     const T* m;
@@ -179,6 +183,20 @@ struct WinogradPool {
     T* y;
     std::uint8_t* codes;
     index_t y_stride;
+};
+
+// y[p * row_stride + (2n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
+// m[position][n][k], dense, as far as p < height and 2n + q < width; 1 <= height <= 2, 0 <= 2 * tiles - width <= 1.
+template <class T>
+struct WinogradOutput {
+    const T* m;
+    index_t position_stride;
+    index_t tiles, columns;
+    const T* bias;  // may be null
+    Activation activation;
+    T* y;
+    index_t height, width;
+    index_t row_stride, pixel_stride;
 };
 
 constexpr int max_block_vectors = 4;
@@ -197,6 +215,7 @@ struct KernelsOf {
     void (*winograd_input)(const WinogradInput<T>&) noexcept;
     void (*winograd_weights)(const WinogradWeights<T>&) noexcept;
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
+    bool (*winograd_output)(const WinogradOutput<T>&) noexcept;  // false if some Y is not finite
 
     void (*gradients_by_channel)(const GradientsByChannel<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;

@@ -15,6 +15,7 @@ namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
 using kernels::WinogradInput;
+using kernels::WinogradOutput;
 using kernels::WinogradPool;
 using kernels::WinogradWeights;
 
@@ -28,22 +29,35 @@ FASTCONV_INLINE void input_column(const vec<T> (&d)[4], vec<T> (&t)[4]) {
 }
 
 template <class T>
+constexpr T zeros[lanes<T>] = {};
+
+template <class T>
 void winograd_input(const WinogradInput<T>& op) noexcept {
     constexpr int V = lanes<T>;
     for (index_t c = 0; c < op.channels; c += V) {
+        // Rows outside the image read one vector of zeros again and again.
+        const T* rows[4];
+        index_t moves[4];
+        FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+            const bool inside = op.row + p >= 0 && op.row + p < op.height;
+            rows[p] = inside ? op.x + (op.row + p) * op.row_stride + c : zeros<T>;
+            moves[p] = inside ? -1 : 0;
+        }
         const auto column = [&](index_t q, vec<T>(&t)[4]) {
-            vec<T> d[4];
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] =
-                load(op.x + p * op.row_stride + q * op.pixel_stride + c);
+            vec<T> d[4] = {};
+            if (q >= 0 && q < op.width) {
+                const index_t place = q * op.pixel_stride;
+                FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] = load(rows[p] + (place & moves[p]));
+            }
             input_column<T>(d, t);
         };
         // Neighbouring patches share two columns, transformed once.
         vec<T> t[4][4];
-        column(0, t[0]);
-        column(1, t[1]);
+        column(op.column, t[0]);
+        column(op.column + 1, t[1]);
         for (index_t n = 0; n < op.tiles; ++n) {
-            column(2 * n + 2, t[2]);
-            column(2 * n + 3, t[3]);
+            column(op.column + 2 * n + 2, t[2]);
+            column(op.column + 2 * n + 3, t[3]);
             T* v = op.v + n * op.channels + c;
             FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
                 const vec<T> row[4] = {t[0][p], t[1][p], t[2][p], t[3][p]};
@@ -83,7 +97,7 @@ void winograd_weights(const WinogradWeights<T>& op) noexcept {
                     load(g + (last + step * (3 * r + s)) * op.tap_stride);
                 weight_column<T>(taps, t[s]);
             }
-            T* u = op.u + (k / op.width * op.channels + c) * op.width + k % op.width;
+            T* u = op.u + k / op.width * op.block_stride + c * op.width + k % op.width;
             FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
                 const vec<T> row[3] = {t[0][p], t[1][p], t[2][p]};
                 vec<T> out[4];
@@ -127,10 +141,37 @@ void winograd_pool(const WinogradPool<T>& op) noexcept {
 }
 
 template <class T>
+bool winograd_output(const WinogradOutput<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    // max(floor, v) is ReLU or nothing, and keeps NaN.
+    const vec<T> floor = broadcast<T>(op.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
+    vec<T> check{};  // 0 as long as all is finite, else NaN
+    for (index_t n = 0; n < op.tiles; ++n) {
+        const bool second_column = 2 * n + 1 < op.width;
+        for (index_t k = 0; k < op.columns; k += V) {
+            vec<T> y[4];
+            output_tile<T>(op.m + n * op.columns + k, op.position_stride, y);
+            const vec<T> sum = (y[0] + y[1]) + (y[2] + y[3]);
+            check += sum - sum;
+            const vec<T> shift = op.bias ? load(op.bias + k) : vec<T>{};
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) y[p] = larger(floor, y[p] + shift);
+            T* out = op.y + 2 * n * op.pixel_stride + k;
+            store(out, y[0]);
+            if (second_column) store(out + op.pixel_stride, y[1]);
+            if (op.height < 2) continue;
+            store(out + op.row_stride, y[2]);
+            if (second_column) store(out + op.row_stride + op.pixel_stride, y[3]);
+        }
+    }
+    return mask_bits(different(check, vec<T>{})) == 0;
+}
+
+template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
     table.winograd_input = winograd_input<T>;
     table.winograd_weights = winograd_weights<T>;
     table.winograd_pool = winograd_pool<T>;
+    table.winograd_output = winograd_output<T>;
 }
 
 }  // namespace

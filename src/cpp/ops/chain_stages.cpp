@@ -8,6 +8,7 @@
 #include "ops/packing.hpp"
 #include "ops/pooling.hpp"
 #include "ops/tiled_pool.hpp"
+#include "ops/winograd_conv2d.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -81,10 +82,17 @@ class ConvStage : public Stage {
         contractions_.clear();
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);
+        winograd_.reset();
+        if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_, num_threads))
+            winograd_.emplace(std::move(*winograd));
     }
-    index_t parts() const override { return shape_.out_height; }
-    index_t scratch_size(index_t) const override { return 0; }
-    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float*) const override {
+    index_t parts() const override { return winograd_ ? winograd_->tile_rows() : shape_.out_height; }
+    index_t scratch_size(index_t) const override { return winograd_ ? winograd_->scratch_size() : 0; }
+    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float* scratch) const override {
+        if (winograd_) {
+            const Range rows = part_of(images * winograd_->tile_rows(), part, parts);
+            return winograd_->run(rows, contractions_.front(), x, bias_, activation_, y, scratch);
+        }
         const index_t depth = shape_.in_channels / groups(), filters = shape_.out_channels / groups();
         for (index_t g = 0; g < groups(); ++g) {
             const Contraction<float>& group = contractions_[static_cast<std::size_t>(g)];
@@ -102,6 +110,7 @@ class ConvStage : public Stage {
     Activation activation_;
     std::optional<PackedWeights<float>> weights_;
     std::vector<Contraction<float>> contractions_;
+    std::optional<WinogradConv2d<float>> winograd_;
 };
 
 class MaxPoolStage : public Stage {

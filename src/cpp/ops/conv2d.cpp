@@ -5,9 +5,25 @@
 
 #include "ops/contraction.hpp"
 #include "ops/packing.hpp"
+#include "ops/winograd_conv2d.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
+namespace {
+
+// A second time where sums were not finite, row by row.
+template <class T>
+void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const Contraction<T>& direct, const T* x,
+              const T* bias, Activation activation, T* y, int num_threads) {
+    const index_t rows = batch * winograd.tile_rows(), size = winograd.scratch_size();
+    const int threads = runtime::thread_count(rows, static_cast<double>(size * rows), num_threads);
+    const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * size));
+    runtime::parallel_for(rows, threads, [&](index_t row, int thread) {
+        winograd.run({row, row + 1}, direct, x, bias, activation, y, scratch.data() + thread * size);
+    });
+}
+
+}  // namespace
 
 template <class T>
 PackedWeights<T> conv2d_weights(const Conv2dShape& s, const T* kernel, int num_threads) {
@@ -35,8 +51,13 @@ template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Activation activation, T* y,
             int num_threads) {
     if (s.output_size() == 0) return;
+    const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
+    if (winograd && winograd->run_all(s.batch, x, bias, activation, y, num_threads)) return;
+
     const auto weights = conv2d_weights(s, kernel, num_threads);
     const auto contractions = conv2d_contractions(s, weights);
+    if (winograd) return run_rows(*winograd, s.batch, contractions[0], x, bias, activation, y, num_threads);
+
     const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
     const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
     const index_t groups = static_cast<index_t>(contractions.size());
@@ -51,6 +72,9 @@ template <class T>
 void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
                            T* dx, int num_threads) {
     if (s.input_size() == 0) return;
+    const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
+    if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
+
     const bool depthwise = s.is_depthwise();
     const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
@@ -70,6 +94,8 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel,
             for (index_t g = 0; g < groups; ++g) {
                 const Contraction<T> contraction(rows, columns, in, out, depth, channels, weights.of_group(g),
                                                  depthwise);
+                if (winograd)
+                    return run_rows(*winograd, s.batch, contraction, grad, bias, activation, dx, num_threads);
                 run_all(contraction, s.batch, in, out, grad + g * depth, dx + g * channels,
                         bias ? bias + g * channels : nullptr, activation, work, num_threads);
             }

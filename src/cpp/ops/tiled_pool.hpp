@@ -6,6 +6,7 @@
 
 #include "ops/contraction.hpp"
 #include "ops/conv2d_pool2d.hpp"
+#include "ops/winograd.hpp"
 #include "runtime/block_pool.hpp"
 
 namespace fastconv::ops {
@@ -31,25 +32,23 @@ class TiledPool {
     bool run(Range rows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes, T* buffer) const;
 
   private:
-    enum class Method { direct, winograd };
-
-    TiledPool(Method method, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias,
+    TiledPool(bool winograd, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias,
               int num_threads);
-    void run_direct(index_t rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes) const;
-    void run_winograd(index_t rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
+    void run_direct(Range rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
+                    T* buffer) const;
+    void run_winograd(Range rows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
                       T* buffer) const;
 
-    Method method_;
     Conv2dShape conv_;
     index_t windows_per_row_;
     index_t padded_width_;
-    bool padded_;
+    bool padded_;  // copied with its padding
     const T* kernel_;
     T safe_magnitude_;         // of the input: no sum overflows
     int block_vectors_;        // of a block of output channels
     index_t width_, blocks_;   // channels of a block, number of blocks
     runtime::Buffer<T> bias_;  // zeros for none
-    runtime::Buffer<T> transformed_;
+    std::optional<WinogradProducts<T>> winograd_;
 };
 
 }  // namespace fastconv::ops

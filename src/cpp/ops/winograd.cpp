@@ -1,0 +1,106 @@
+#include "ops/winograd.hpp"
+
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+
+template <class T>
+void transform_patches(const TileGrid& grid, const TiledImages& images, Range tiles, const T* x, T* v,
+                       index_t position_stride) {
+    const Strides strides = dense_strides(images.height, images.width, images.channels);
+    grid.for_runs(tiles, [&](index_t image, index_t row, index_t column, index_t count, index_t before) {
+        dispatch::active<T>().winograd_input({x + image * strides.image, images.height, images.width, strides.row,
+                                              strides.pixel, images.row + 2 * row, images.column + 2 * column, count,
+                                              images.channels, v + before * images.channels, position_stride});
+    });
+}
+
+template <class T>
+TransformedWeights<T>::TransformedWeights(index_t channels, index_t columns, int vectors)
+    : channels(channels),
+      columns(columns),
+      vectors(vectors),
+      width(vectors * dispatch::active<T>().lanes),
+      block_stride(channels * width),
+      position_stride(ops::position_stride<T>((columns + width - 1) / width * block_stride)),
+      data(static_cast<std::size_t>(16 * position_stride)) {}
+
+namespace {
+
+constexpr index_t slice = 64;  // channels of an item
+
+double transform_work(const Conv2dShape& s) { return 4 * static_cast<double>(s.kernel_size()); }
+
+}  // namespace
+
+template <class T>
+TransformedWeights<T> TransformedWeights<T>::forward(const Conv2dShape& s, const T* kernel, int vectors,
+                                                     int num_threads) {
+    TransformedWeights weights(s.in_channels, s.out_channels, vectors);
+    const index_t items = (s.in_channels + slice - 1) / slice;
+    runtime::parallel_for(
+        items, runtime::thread_count(items, transform_work(s), num_threads), [&](index_t item, int) {
+            const index_t first = item * slice, count = std::min(slice, s.in_channels - first);
+            dispatch::active<T>().winograd_weights({kernel + first * s.out_channels, s.in_channels * s.out_channels,
+                                                    s.out_channels, count, s.out_channels, weights.width, false,
+                                                    weights.data.data() + first * weights.width,
+                                                    weights.position_stride, weights.block_stride});
+        });
+    return weights;
+}
+
+template <class T>
+TransformedWeights<T> TransformedWeights<T>::transposed(const Conv2dShape& s, const T* kernel, int vectors,
+                                                        int num_threads) {
+    TransformedWeights weights(s.out_channels, s.in_channels, vectors);
+    const index_t width = weights.width;
+    const index_t slices = (s.out_channels + slice - 1) / slice, items = (s.in_channels + width - 1) / width * slices;
+    const int threads = runtime::thread_count(items, transform_work(s), num_threads);
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * 9 * slice * width));
+    runtime::parallel_for(items, threads, [&](index_t item, int thread) {
+        const auto& kernels = dispatch::active<T>();
+        const index_t block = item / slices, column = block * width,
+                      columns = std::min(width, s.in_channels - column);
+        const index_t first = item % slices * slice, count = std::min(slice, s.out_channels - first);
+        T* taps = buffers.data() + thread * 9 * slice * width;
+        for (index_t tap = 0; tap < 9; ++tap)
+            kernels.transpose(columns, count, kernel + (tap * s.in_channels + column) * s.out_channels + first,
+                              s.out_channels, taps + tap * slice * width, width);
+        kernels.winograd_weights({taps, slice * width, width, count, columns, width, true,
+                                  weights.data.data() + block * weights.block_stride + first * width,
+                                  weights.position_stride, weights.block_stride});
+    });
+    return weights;
+}
+
+template <class T>
+void WinogradProducts<T>::multiply(index_t tiles, Range blocks, const T* v, T* m) const {
+    static constexpr index_t no_offset[1] = {0};
+    const index_t columns = this->columns(blocks).size();
+    kernels::BatchReduce<T> product{};
+    product.a_row_stride = product.depth = weights_.channels;
+    product.a_depth_stride = product.count = 1;
+    product.a_offsets = product.b_offsets = no_offset;
+    product.b_block_stride = weights_.block_stride;
+    product.b_depth_stride = weights_.width;
+    product.c_row_stride = product.columns = columns;
+    product.rows = tiles;
+    product.block_vectors = weights_.vectors;
+    product.activation = Activation::linear;
+    for (int position = 0; position < 16; ++position) {
+        product.a = v + position * position_stride<T>(tiles * weights_.channels);
+        product.b = weights_.data.data() + position * weights_.position_stride + blocks.begin * weights_.block_stride;
+        product.c = m + position * position_stride<T>(tiles * columns);
+        dispatch::active<T>().batch_reduce(product);
+    }
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                                         \
+    template void transform_patches(const TileGrid&, const TiledImages&, Range, const T*, T*, index_t); \
+    template struct TransformedWeights<T>;                                                              \
+    template class WinogradProducts<T>
+FASTCONV_INSTANTIATE(float);
+FASTCONV_INSTANTIATE(double);
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv::ops

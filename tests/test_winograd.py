@@ -1,0 +1,196 @@
+"""Winograd F(2x2, 3x3) without pooling: values, bounds, choice, and what is not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as keras
+from fastconv import layers, ops, reference
+from support.arrays import DTYPES, assert_equal, assert_same_bits, integers, reals
+from support.bounds import assert_within_bound, winograd_magnitude
+from support.cases import ConvCase
+from support.data import convolution_data, real_data
+from support.precision import strict_precision
+
+# Served on every level: whole vectors of channels, tiles that are mostly used.
+CASES = (
+    ConvCase("odd", (3, 15, 17, 32), (3, 3, 32, 64)),
+    ConvCase("same", (2, 14, 12, 16), (3, 3, 16, 32), padding="same"),
+    ConvCase("even_in_one_axis", (2, 9, 18, 48), (3, 3, 48, 80), padding="same"),
+    ConvCase("pad_asymmetric", (2, 11, 12, 32), (3, 3, 32, 32), padding=((0, 2), (2, 1))),
+    ConvCase("pad_full", (2, 10, 12, 32), (3, 3, 32, 32), padding=2),
+    ConvCase("few_tiles_many_columns", (1, 4, 4, 128), (3, 3, 128, 256), padding="same"),
+    ConvCase("wide_row", (1, 4, 140, 16), (3, 3, 16, 32), padding="same"),
+    ConvCase("many_blocks", (1, 31, 33, 64), (3, 3, 64, 48), padding="same"),
+)
+# The direct sum is faster, or the only way.
+OTHERS = (
+    ConvCase("channels_left_over", (2, 14, 12, 33), (3, 3, 33, 32), padding="same"),
+    ConvCase("filters_left_over", (2, 14, 12, 32), (3, 3, 32, 35), padding="same"),
+    ConvCase("one_output", (8, 3, 3, 64), (3, 3, 64, 64)),
+    ConvCase("mostly_padding", (8, 1, 1, 64), (3, 3, 64, 64), padding="same"),
+    ConvCase("stride", (2, 14, 12, 32), (3, 3, 32, 32), strides=(1, 2)),
+    ConvCase("dilation", (2, 14, 12, 32), (3, 3, 32, 32), dilation_rate=(2, 1)),
+    ConvCase("groups", (2, 14, 12, 64), (3, 3, 32, 64), groups=2),
+    ConvCase("5x3", (2, 14, 12, 32), (5, 3, 32, 32)),
+)
+cases = pytest.mark.parametrize("case", CASES, ids=str)
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+pytestmark = pytest.mark.usefixtures("isa")
+
+PADDED_BY_3 = ConvCase("pad_above_kernel", (2, 12, 12, 32), (3, 3, 32, 32), padding=3)
+
+
+def gradient_of_x(x: Any, kernel: Any, grad: Any, case: ConvCase, num_threads: int = 1) -> Any:
+    """The input gradient alone."""
+    return ops.conv2d_gradients(
+        x, kernel, grad, wrt=("x",), num_threads=num_threads, **case.options
+    ).x
+
+
+def real_arrays(case: ConvCase, dtype: Any = np.float32) -> tuple[Any, Any, Any, Any]:
+    """x, kernel, bias and the gradient of the result."""
+    data = real_data(case)
+    return tuple(array.astype(dtype) for array in (data.x, data.kernel, data.bias, data.grad))
+
+
+def paddings(case: ConvCase) -> Any:
+    """((top, bottom), (left, right))."""
+    if case.padding == "valid":
+        return ((0, 0), (0, 0))
+    if case.padding == "same":
+        return ((1, 1), (1, 1))
+    if isinstance(case.padding, int):
+        return ((case.padding, case.padding),) * 2
+    return case.padding
+
+
+@dtypes
+@pytest.mark.parametrize("case", [*CASES, PADDED_BY_3], ids=str)
+def test_integers_are_exact(case: ConvCase, dtype: type, num_threads: int) -> None:
+    data = convolution_data(case)
+    x, kernel, bias, grad = (
+        array.astype(dtype) for array in (data.x, data.kernel, data.bias, data.grad)
+    )
+    y = ops.conv2d(x, kernel, bias, activation="relu", num_threads=num_threads, **case.options)
+    assert_equal(y, data.y_with_bias_and_relu.astype(dtype))
+    dx = gradient_of_x(x, kernel, grad, case, num_threads)
+    assert_equal(dx, data.dx.astype(dtype))
+
+
+@dtypes
+@cases
+def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
+    data = real_data(case)
+    x, kernel, bias, grad = real_arrays(case, dtype)
+    channels, filters = case.kernel[2:]
+    pad = paddings(case)
+
+    padded = np.pad(data.x, ((0, 0), *pad, (0, 0)))
+    magnitude = winograd_magnitude(padded, data.kernel, *data.y.shape[1:3]) + abs(data.bias)
+    assert_within_bound(
+        ops.conv2d(x, kernel, bias, **case.options), data.y, magnitude, channels + 10
+    )
+    padded = np.pad(
+        data.grad, ((0, 0), *((2 - before, 2 - after) for before, after in pad), (0, 0))
+    )
+    flipped = data.kernel[::-1, ::-1].swapaxes(2, 3)
+    magnitude = winograd_magnitude(padded, flipped, *data.x.shape[1:3])
+    assert_within_bound(
+        gradient_of_x(x, kernel, grad, case), data.gradients.x, magnitude, filters + 10
+    )
+
+
+@dtypes
+@cases
+def test_default_uses_winograd_and_strict_does_not(case: ConvCase, dtype: type) -> None:
+    """Winograd rounds differently: equal bits would mean that one ran twice."""
+    data = real_data(case)
+    x, kernel, bias, grad = real_arrays(case, dtype)
+    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
+    with strict_precision():
+        direct = ops.conv2d(x, kernel, bias, **case.options)
+        assert_within_bound(direct, data.y, data.y_magnitude, case.terms)
+        direct_dx = gradient_of_x(x, kernel, grad, case)
+        terms = 9 * case.kernel[3]
+        assert_within_bound(direct_dx, data.gradients.x, data.gradient_magnitudes.x, terms)
+    assert not np.array_equal(y, direct)
+    assert not np.array_equal(dx, direct_dx)
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str)
+def test_direct_sums_elsewhere(case: ConvCase) -> None:
+    x, kernel, bias, grad = real_arrays(case)
+    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
+    with strict_precision():
+        assert_same_bits(y, ops.conv2d(x, kernel, bias, **case.options))
+        assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
+
+
+@dtypes
+@cases
+def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type) -> None:
+    x, kernel, bias, grad = real_arrays(case, dtype)
+    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
+    for count in (1, 2, 3, 5):
+        again = ops.conv2d(x, kernel, bias, num_threads=count, **case.options)
+        assert_same_bits(again, y, f"{count} threads")
+        assert_same_bits(gradient_of_x(x, kernel, grad, case, count), dx, f"{count} threads")
+    last = slice(len(x) - 1, None)
+    assert_same_bits(ops.conv2d(x[last], kernel, bias, **case.options), y[last])
+    assert_same_bits(gradient_of_x(x[last], kernel, grad[last], case), dx[last])
+
+
+@cases
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_not_finite_goes_the_exact_way(case: ConvCase, value: float) -> None:
+    """As in a direct sum: NaN and infinity where they are read, and no overflow elsewhere."""
+    options: dict[str, Any] = {"activation": "relu", **case.options}
+    x, kernel = integers(1, *case.x), integers(2, *case.kernel)
+    for place in ((0, 0, 0), (-1, -1, -1), (case.x[1] // 2, case.x[2] // 2, 5)):
+        spoilt = x.copy()
+        spoilt[(len(x) - 1, *place)] = value
+        with np.errstate(all="ignore"):
+            expected = reference.conv2d(spoilt, kernel, **options).astype(np.float32)
+        spoilt, weights = spoilt.astype(np.float32), kernel.astype(np.float32)
+        y = ops.conv2d(spoilt, weights, **options)
+        assert_equal(np.isnan(y), np.isnan(expected))
+        finite = (
+            abs(expected) < 1e30
+        )  # 3e38 plus integers: rounded in both, but not in the same way
+        assert_equal(y[finite], expected[finite])
+        assert_equal(np.isinf(y), np.isinf(expected))
+        for count in (2, 3):
+            assert_same_bits(ops.conv2d(spoilt, weights, num_threads=count, **options), y)
+
+
+@cases
+def test_input_gradient_of_what_is_not_finite(case: ConvCase) -> None:
+    data = convolution_data(case)
+    kernel = np.where(data.kernel == 0, 1, data.kernel)
+    grad, marks = data.grad.copy(), np.zeros_like(data.grad)
+    grad[-1, 2, 1, 3], marks[-1, 2, 1, 3] = np.nan, 1
+    clean = reference.conv2d_gradients(data.x, kernel, data.grad, wrt=("x",), **case.options).x
+    reached = reference.conv2d_gradients(data.x, abs(kernel), marks, wrt=("x",), **case.options).x
+    arrays = (array.astype(np.float32) for array in (data.x, kernel, grad))
+    dx = gradient_of_x(*arrays, case)
+    assert_equal(dx, np.where(reached > 0, np.nan, clean).astype(np.float32))
+
+
+def test_prediction_has_the_bits_of_the_operation(num_threads: int) -> None:
+    """Also where a value is not finite."""
+    kernel = reals(1, 3, 3, 32, 64).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input(shape=(15, 13, 32)), layers.Conv2D(64, 3, padding="same", use_bias=False)]
+    )
+    model.set_weights([kernel])
+    with keras.config.num_threads(num_threads):
+        for batch in (1, 2, 9):
+            x = reals(batch, batch, 15, 13, 32).astype(np.float32)
+            for value in (x[-1, 7, 7, 7], np.nan):
+                x[-1, 7, 7, 7] = value
+                expected = ops.conv2d(x, kernel, padding="same")
+                assert_same_bits(np.asarray(model(x)), expected)
