@@ -261,6 +261,27 @@ def test_public_names_are_found() -> None:
     assert "load_data" in public_things(fastconv.datasets.mnist)
 
 
+def all_modules() -> list[str]:
+    """Of the package, but for those that need an extra to be imported."""
+    found = pkgutil.walk_packages(fastconv.__path__, "fastconv.", onerror=lambda _: None)
+    return [module.name for module in found if not module.name.endswith(("__main__", "_core"))]
+
+
+@pytest.mark.parametrize("module", all_modules())
+def test_examples_of_docstrings(module: str) -> None:
+    try:
+        imported = importlib.import_module(module)
+    except ImportError as error:
+        pytest.skip(str(error))
+    fastconv.utils.clear_session()
+    assert doctest.testmod(imported).failed == 0
+
+
+def test_docstrings_have_examples() -> None:
+    tests = doctest.DocTestFinder().find(importlib.import_module("fastconv.layers.dense"))
+    assert sum(len(test.examples) for test in tests) > 0
+
+
 def test_no_pickle() -> None:
     for path, text in TEXTS.items():
         if PACKAGE in path.parents and path.suffix == ".py":

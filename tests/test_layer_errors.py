@@ -66,14 +66,6 @@ def test_calls(case: WrongCall) -> None:
     refuse(case, lambda: case.call(keras))
 
 
-def test_every_layer_has_a_case() -> None:
-    """Of wrong arguments or of inputs that do not fit, but for what takes anything."""
-    exported = {getattr(layers, name) for name in layers.__all__}
-    kinds = {kind for kind in exported if isinstance(kind, type) and issubclass(kind, layers.Layer)}
-    cases = {getattr(layers, case.layer) for case in [*ARGUMENTS, *INPUTS]}
-    assert kinds - cases == {layers.Layer}
-
-
 def test_weights_that_do_not_fit() -> None:
     layer = layers.Dense(2)
     with pytest.raises(AttributeError, match="has no output"):
