@@ -1,24 +1,32 @@
 // Gradients of a 3x3 convolution straight from the gradient behind 2x2 max pooling (formulas and layouts: table.hpp).
 // Of four positions of a window only the maximum carries gradient, and none where ReLU cut it off or dropout dropped
-// it; what is left is walked as lists, without branches in the sums.
+// it. A bit for each window and output channel says which are left; the sums walk the bits without a branch.
 //
-// Kernel gradient: for one output channel the 9 taps of one vector of input channels are 9 accumulators; an entry of
-// the list broadcasts its gradient and adds it times the 9 vectors of the patch it points at: 9 FMAs, 10 loads.
+// Kernel gradient: for one output channel the 9 taps of a vector of input channels are 9 accumulators; a window that
+// is left broadcasts its gradient and adds it times the 9 vectors of the patch that its code points at: 9 FMAs, 9
+// loads. With 32 registers two vectors share the walk: 18 accumulators.
 //
-// Input gradient: the patch of 4x4 pixels that a window saw, times one vector of channels, is 16 accumulators. The
-// channels of a window are sorted by code into four lists, since the code tells which 9 of the 16 an entry adds to:
-// 9 FMAs, 10 loads. The next window's patch shares two columns, which stay in registers; the other two are added to
-// memory. With 16 registers the 9 accumulators of a code take turns instead.
+// Input gradient: the patch of 4x4 pixels that a window saw, times a vector of channels, is 16 accumulators. The
+// channels left are walked by code, since the code tells which 9 of the 16 an entry adds to: 9 FMAs, 9 loads, of
+// weights that lie together and stay in the first-level cache. The next window's patch shares two columns, which stay
+// in registers; the other two are added to memory. With 16 registers the upper and the lower codes take turns
+// with 12.
+//
+// One input channel: the four pixels that a tap saw from the four positions of a window are a quad, 16 bytes of
+// float. It is broadcast, and each output channel picks the pixel its code names: a load, a pick within 128 bits and
+// an FMA for a tap and a vector of output channels. With 32 registers two vectors share the load: 18 accumulators.
 #include "kernels/registration.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
-using kernels::GradientsByChannel;
+using kernels::AliveWindows;
+using kernels::channels_per_word;
 using kernels::SparseInputGradient;
 using kernels::SparseKernelGradient;
 using kernels::SparsePixelGradient;
+using kernels::windows_per_word;
 
 template <class T>
 using Integer = typename integer_of<T>::type;
@@ -30,158 +38,224 @@ FASTCONV_INLINE mask<T> alive(vec<T> grad, ivec<T> code) {
     return static_cast<mask<T>>(different(grad, vec<T>{}) & equal(dead, ivec<T>{}));
 }
 
-template <class T>
-void gradients_by_channel(const GradientsByChannel<T>& op) noexcept {
+// `Vectors` vectors of columns from k on.
+template <class T, int Vectors>
+FASTCONV_INLINE void mark_alive(const AliveWindows<T>& op, index_t k) {
     constexpr int V = lanes<T>;
-    for (index_t k = 0; k < op.columns; k += V) {
-        vec<T> sum = load(op.sums + k);
-        for (index_t n = 0; n < op.windows; ++n) {
-            const T* grad = op.grad + n * op.columns + k;
-            const std::uint8_t* codes = op.codes + n * op.columns + k;
-            const vec<T> values = load(grad);
-            const mask<T> living = alive<T>(values, load_bytes<T>(codes));
-            sum += zero_unless(living, values);
-            for (unsigned bits = mask_bits(living); bits != 0; bits &= bits - 1) {
-                const int lane = __builtin_ctz(bits);
-                const index_t slot = (k + lane) * op.capacity + op.counts[k + lane]++;
-                op.grads[slot] = grad[lane];
-                op.offsets[slot] = op.offset[codes[lane] & 3] + static_cast<std::int32_t>(n) * op.window_step;
+    vec<T> sum[Vectors];
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = load(op.sums + k + j * V);
+    const T* grad = op.grad + k;
+    const std::uint8_t* codes = op.codes + k;
+    std::uint32_t* words = op.words + k;
+    const index_t columns = op.columns;
+    for (index_t left = op.windows; left > 0; left -= windows_per_word, words += columns) {
+        ivec<T> bits[Vectors] = {}, bit = broadcast(Integer<T>{1});
+        const index_t count = left < windows_per_word ? left : windows_per_word;
+        for (index_t i = 0; i < count; ++i, grad += columns, codes += columns, bit += bit) {
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+                const vec<T> values = load(grad + j * V);
+                const mask<T> living = alive<T>(values, load_bytes<T>(codes + j * V));
+                sum[j] += zero_unless(living, values);
+                bits[j] |= (ivec<T>)zero_unless(living, (vec<T>)bit);
             }
         }
-        store(op.sums + k, sum);
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) store_words<T>(words + j * V, bits[j]);
+    }
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) store(op.sums + k + j * V, sum[j]);
+}
+
+template <class T>
+void alive_windows(const AliveWindows<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    index_t k = 0;
+    for (; k + 4 * V <= op.columns; k += 4 * V) mark_alive<T, 4>(op, k);
+    for (; k < op.columns; k += V) mark_alive<T, 1>(op, k);
+}
+
+// `Vectors` vectors of input channels from c on.
+template <class T, int Vectors>
+void add_kernel_gradient(const SparseKernelGradient<T>& op, index_t c) noexcept {
+    constexpr int V = lanes<T>;
+    const index_t columns = op.columns, row = op.row_stride, pixel = op.channels;
+    const T* const x = op.x + c;
+    for (index_t k = 0; k < columns; ++k) {
+        T* dw = op.dw + k * 9 * op.channels + c;
+        vec<T> acc[9][Vectors] = {};
+        if (op.accumulate)
+            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                acc[tap][j] = load(dw + tap * op.channels + j * V);
+        const std::uint32_t* word = op.words + k;
+        const T* grads = op.grad + k;
+        const std::uint8_t* codes = op.codes + k;
+        for (index_t first = 0; first < op.windows; first += windows_per_word, word += columns) {
+            for (std::uint32_t bits = *word; bits != 0; bits &= bits - 1) {
+                const index_t n = first + __builtin_ctz(bits);
+                const T g = grads[n * columns];
+                const T* patch = x + op.places[n] + op.corner[codes[n * columns] & 3];
+                FASTCONV_UNROLL for (int r = 0; r < 3; ++r, patch += row) FASTCONV_UNROLL for (int s = 0; s < 3; ++s)
+                    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[3 * r + s][j] +=
+                    g * load(patch + s * pixel + j * V);
+            }
+        }
+        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+            store(dw + tap * op.channels + j * V, acc[tap][j]);
     }
 }
 
 template <class T>
 void sparse_kernel_gradient(const SparseKernelGradient<T>& op) noexcept {
+    constexpr int vectors = vector_registers == 32 ? 2 : 1, V = lanes<T>;
+    index_t c = 0;
+    for (; c + vectors * V <= op.channels; c += vectors * V) add_kernel_gradient<T, vectors>(op, c);
+    for (; c < op.channels; c += V) add_kernel_gradient<T, 1>(op, c);
+}
+
+// The channels of one window that carry gradient, by code.
+template <class T>
+FASTCONV_INLINE void mark_channels(const T* grad, const std::uint8_t* codes, index_t columns, std::uint64_t* words) {
     constexpr int V = lanes<T>;
-    for (index_t c = 0; c < op.channels; c += V) {
-        const T* x0 = op.x + c;
-        const T* x1 = x0 + op.tap_row_stride;
-        const T* x2 = x1 + op.tap_row_stride;
-        for (index_t k = 0; k < op.columns; ++k) {
-            T* dw = op.dw + k * 9 * op.channels + c;
-            vec<T> acc[9];
-            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) acc[tap] = load(dw + tap * op.channels);
-            const T* grads = op.grads + k * op.capacity;
-            const std::int32_t* offsets = op.offsets + k * op.capacity;
-            for (index_t i = 0; i < op.counts[k]; ++i) {
-                const T g = grads[i];
-                const index_t offset = offsets[i];
-                FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
-                    acc[s] += g * load(x0 + offset + s * op.tap_stride);
-                    acc[3 + s] += g * load(x1 + offset + s * op.tap_stride);
-                    acc[6 + s] += g * load(x2 + offset + s * op.tap_stride);
+    const index_t per_code = (columns + channels_per_word - 1) / channels_per_word;
+    for (index_t first = 0; first < columns; first += channels_per_word, ++words) {
+        const index_t last = first + channels_per_word < columns ? first + channels_per_word : columns;
+        std::uint64_t bits[4] = {};
+        for (index_t k = first; k < last; k += V) {
+            const ivec<T> code = load_bytes<T>(codes + k);
+            const mask<T> living = alive<T>(load(grad + k), code);
+            const ivec<T> place = code & Integer<T>{3};
+            FASTCONV_UNROLL for (int q = 0; q < 4; ++q) {
+                const auto here = static_cast<mask<T>>(living & equal(place, broadcast(static_cast<Integer<T>>(q))));
+                bits[q] |= std::uint64_t{mask_bits(here)} << (k - first);
+            }
+        }
+        FASTCONV_UNROLL for (int q = 0; q < 4; ++q) words[q * per_code] = bits[q];
+    }
+}
+
+// Rows [First, First + Rows - 2) of the windows' codes, of one vector of channels: First 0 and Rows 4 are both.
+template <class T, int First, int Rows>
+FASTCONV_INLINE void add_input_gradient(const SparseInputGradient<T>& op, const T* w, const T* grad,
+                                        const std::uint64_t* words, T* dx) {
+    constexpr int V = lanes<T>;
+    const index_t words_per_code = (op.columns + channels_per_word - 1) / channels_per_word;
+    vec<T> patch[Rows][4] = {};
+    // Neighbouring patches share two columns, which stay in registers.
+    const auto flush = [&] {
+        T* target = dx;
+        FASTCONV_UNROLL for (int r = 0; r < Rows; ++r, target += op.row_stride) {
+            FASTCONV_UNROLL for (int s = 0; s < 2; ++s) {
+                T* pixel = target + s * op.channels;
+                store(pixel, vec<T>(load(pixel) + patch[r][s]));
+                patch[r][s] = patch[r][s + 2];
+                patch[r][s + 2] = vec<T>{};
+            }
+        }
+        dx += 2 * op.channels;
+    };
+    for (index_t n = 0; n < op.windows; ++n, grad += op.columns, words += 4 * words_per_code) {
+        FASTCONV_UNROLL for (int p = 0; p < Rows - 2; ++p) FASTCONV_UNROLL for (int q = 0; q < 2; ++q) {
+            const std::uint64_t* of_code = words + (2 * (First + p) + q) * words_per_code;
+            for (index_t i = 0; i < words_per_code; ++i) {
+                for (std::uint64_t bits = of_code[i]; bits != 0; bits &= bits - 1) {
+                    const index_t k = i * channels_per_word + __builtin_ctzll(bits);
+                    const T g = grad[k];
+                    const T* taps = w + k * 9 * V;
+                    FASTCONV_UNROLL for (int r = 0; r < 3; ++r) FASTCONV_UNROLL for (int s = 0; s < 3; ++s)
+                        patch[p + r][q + s] += g * load(taps + (3 * r + s) * V);
                 }
             }
-            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) store(dw + tap * op.channels, acc[tap]);
         }
+        flush();
     }
-}
-
-template <class T>
-struct CodeLists {
-    T* grads[4];
-    std::int32_t* offsets[4];  // of the channel's weights
-    int counts[4];
-};
-
-// Sorts the gradients of one window by code.
-template <class T>
-FASTCONV_INLINE void sort_by_code(const SparseInputGradient<T>& op, const T* grad, const std::uint8_t* codes,
-                                  CodeLists<T>& lists) {
-    constexpr int V = lanes<T>;
-    for (int q = 0; q < 4; ++q) lists.counts[q] = 0;
-    const auto weights = static_cast<std::int32_t>(9 * op.channels);
-    for (index_t k = 0; k < op.columns; k += V) {
-        const mask<T> living = alive<T>(load(grad + k), load_bytes<T>(codes + k));
-        for (unsigned bits = mask_bits(living); bits != 0; bits &= bits - 1) {
-            const index_t channel = k + __builtin_ctz(bits);
-            const int code = codes[channel] & 3, slot = lists.counts[code]++;
-            lists.grads[code][slot] = grad[channel];
-            lists.offsets[code][slot] = static_cast<std::int32_t>(channel) * weights;
-        }
-    }
-}
-
-// acc[p * Stride + q] += the 3x3 patch of every entry of one list.
-template <class T, int Stride>
-FASTCONV_INLINE void add_list(const T* grads, const std::int32_t* offsets, int count, const T* w, index_t channels,
-                              vec<T>* acc) {
-    for (int i = 0; i < count; ++i) {
-        const T g = grads[i];
-        const T* taps = w + offsets[i];
-        FASTCONV_UNROLL for (int r = 0; r < 3; ++r) FASTCONV_UNROLL for (int s = 0; s < 3; ++s) acc[r * Stride + s] +=
-            g * load(taps + (3 * r + s) * channels);
-    }
-}
-
-template <class T>
-FASTCONV_INLINE void add_to(T* p, vec<T> v) {
-    store(p, load(p) + v);
+    flush();
 }
 
 template <class T>
 void sparse_input_gradient(const SparseInputGradient<T>& op) noexcept {
     constexpr int V = lanes<T>;
-    const index_t room = op.columns + V;
-    CodeLists<T> lists;
-    for (int q = 0; q < 4; ++q) {
-        lists.grads[q] = op.work_grads + q * room;
-        lists.offsets[q] = op.work_offsets + q * room;
-    }
-    for (index_t n = 0; n < op.windows; ++n) {
-        sort_by_code(op, op.grad + n * op.columns, op.codes + n * op.columns, lists);
-        for (index_t c = 0; c < op.channels; c += V) {
-            T* dx = op.dx + 2 * n * op.pixel_stride + c;
+    const index_t words = 4 * ((op.columns + channels_per_word - 1) / channels_per_word);
+    for (index_t n = 0; n < op.rows * op.windows; ++n)
+        mark_channels(op.grad + n * op.columns, op.codes + n * op.columns, op.columns, op.words + n * words);
+    for (index_t c = 0; c < op.channels; c += V) {
+        const T* w = op.w + c * 9 * op.columns;
+        for (index_t row = 0; row < op.rows; ++row) {
+            const T* grad = op.grad + row * op.windows * op.columns;
+            const std::uint64_t* of_row = op.words + row * op.windows * words;
+            T* dx = op.dx + 2 * row * op.row_stride + c;
             if constexpr (vector_registers == 32) {
-                vec<T> patch[16] = {};
-                FASTCONV_UNROLL for (int q = 0; q < 4; ++q)
-                    add_list<T, 4>(lists.grads[q], lists.offsets[q], lists.counts[q], op.w + c, op.channels,
-                                   patch + (q / 2) * 4 + q % 2);
-                FASTCONV_UNROLL for (int p = 0; p < 16; ++p)
-                    add_to<T>(dx + (p / 4) * op.row_stride + (p % 4) * op.pixel_stride, patch[p]);
+                add_input_gradient<T, 0, 4>(op, w, grad, of_row, dx);
             } else {
-                for (int q = 0; q < 4; ++q) {
-                    vec<T> patch[9] = {};
-                    add_list<T, 3>(lists.grads[q], lists.offsets[q], lists.counts[q], op.w + c, op.channels, patch);
-                    T* corner = dx + (q / 2) * op.row_stride + (q % 2) * op.pixel_stride;
-                    FASTCONV_UNROLL for (int p = 0; p < 9; ++p)
-                        add_to<T>(corner + (p / 3) * op.row_stride + (p % 3) * op.pixel_stride, patch[p]);
-                }
+                add_input_gradient<T, 0, 3>(op, w, grad, of_row, dx);
+                add_input_gradient<T, 1, 3>(op, w, grad, of_row, dx + op.row_stride);
             }
         }
     }
 }
 
-// One input channel: the patch of a window is one register (AVX-512), from which each output channel picks the pixel
-// that its code and the tap name: 9 picks and 9 FMAs for a vector of output channels. The 9 sums stay in registers
-// for the row.
+// The quads of one row: quads[4w ..] = {above[w], above[w + 1], below[w], below[w + 1]}. `readable` elements follow
+// `below`.
 template <class T>
-void sparse_pixel_gradient(const SparsePixelGradient<T>& op) noexcept {
+FASTCONV_INLINE void gather_quads(const T* above, const T* below, index_t readable, index_t count, T* quads) {
     constexpr int V = lanes<T>;
-    for (index_t k = 0; k < op.columns; k += V) {
-        vec<T> acc[9], sum = load(op.sums + k);
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) acc[tap] = load(op.dw + tap * op.columns + k);
-        for (index_t n = 0; n < op.windows; ++n) {
-            const Patch<T> patch(op.x + 2 * n, op.row_stride);
-            const ivec<T> code = load_bytes<T>(op.codes + n * op.columns + k);
-            const vec<T> values = load(op.grad + n * op.columns + k);
-            const vec<T> grad = zero_unless(alive<T>(values, code), values);
-            sum += grad;
-            // Code 2p + q is pixel 4p + q of the patch.
-            const ivec<T> corner = (code & 1) + ((code & 2) << 1);
-            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) acc[tap] +=
-                grad * patch.pick(corner + static_cast<Integer<T>>(tap / 3 * 4 + tap % 3));
+    ivec<T> number;
+    FASTCONV_UNROLL for (int i = 0; i < V; ++i) number[i] = i / 4 + i % 2 + (i % 4 < 2 ? 0 : V);
+    index_t w = 0;
+    for (; V > 4 && w + V / 4 <= count && w + V <= readable; w += V / 4)
+        store(quads + 4 * w, pick(load(above + w), load(below + w), number));
+    for (; w < count; ++w) {
+        __builtin_memcpy(quads + 4 * w, above + w, 2 * sizeof(T));
+        __builtin_memcpy(quads + 4 * w + 2, below + w, 2 * sizeof(T));
+    }
+}
+
+template <class T, int Vectors>
+FASTCONV_INLINE void add_pixel_gradients(const SparsePixelGradient<T>& op, index_t row_quads, index_t k) {
+    constexpr int V = lanes<T>;
+    vec<T> acc[9][Vectors], sum[Vectors];
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+        sum[j] = load(op.sums + k + j * V);
+        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) acc[tap][j] = load(op.dw + tap * op.columns + k + j * V);
+    }
+    const T* grads = op.grad + k;
+    const std::uint8_t* codes = op.codes + k;
+    for (index_t row = 0; row < op.rows; ++row) {
+        const T* quads = op.quads + 2 * row * row_quads;
+        for (index_t n = 0; n < op.windows; ++n, quads += 8, grads += op.columns, codes += op.columns) {
+            ivec<T> code[Vectors];
+            vec<T> grad[Vectors];
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+                const vec<T> values = load(grads + j * V);
+                code[j] = load_bytes<T>(codes + j * V);
+                grad[j] = zero_unless(alive<T>(values, code[j]), values);
+                sum[j] += grad[j];
+            }
+            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) {
+                const T* quad = quads + tap / 3 * row_quads + tap % 3 * 4;
+                FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[tap][j] +=
+                    grad[j] * pick_of_four(quad, code[j]);
+            }
         }
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) store(op.dw + tap * op.columns + k, acc[tap]);
-        store(op.sums + k, sum);
+    }
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+        store(op.sums + k + j * V, sum[j]);
+        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) store(op.dw + tap * op.columns + k + j * V, acc[tap][j]);
     }
 }
 
 template <class T>
+void sparse_pixel_gradient(const SparsePixelGradient<T>& op) noexcept {
+    constexpr int vectors = vector_registers == 32 ? 2 : 1, V = lanes<T>;
+    const index_t across = 2 * op.windows + 1, last = 2 * op.rows + 1;
+    for (index_t h = 0; h < last; ++h)
+        gather_quads(op.x + h * op.row_stride, op.x + (h + 1) * op.row_stride, (last - h) * op.row_stride, across,
+                     op.quads + h * across * 4);
+    index_t k = 0;
+    for (; k + vectors * V <= op.columns; k += vectors * V) add_pixel_gradients<T, vectors>(op, across * 4, k);
+    for (; k < op.columns; k += V) add_pixel_gradients<T, 1>(op, across * 4, k);
+}
+
+template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
-    table.gradients_by_channel = gradients_by_channel<T>;
+    table.alive_windows = alive_windows<T>;
     table.sparse_kernel_gradient = sparse_kernel_gradient<T>;
     table.sparse_input_gradient = sparse_input_gradient<T>;
     table.sparse_pixel_gradient = sparse_pixel_gradient<T>;

@@ -79,66 +79,67 @@ struct ConvPoolStrip {
     index_t y_stride;
 };
 
-// The gradient at the windows of ConvPoolStrip, as lists of what is not zero: neither cut off (dead_code) nor zero.
-// `columns` is a multiple of `lanes`.
+// The gradient at the windows of ConvPoolStrip, of which those count that are neither cut off (dead_code) nor zero.
+// `windows` lie one after the other, `columns` (a multiple of `lanes`) values and codes each.
 
-// Appends, for each column k, grads[k * capacity + counts[k]] and where in x the patch begins that the output with
-// the gradient saw: offset[code] + n * window_step. sums[k] += the gradients. Room for `windows` more is needed.
+// Bit n % windows_per_word of words[n / windows_per_word * columns + k] says whether window n of column k counts;
+// sums[k] += the gradients that do.
 template <class T>
-struct GradientsByChannel {
+struct AliveWindows {
     const T* grad;
     const std::uint8_t* codes;
     index_t windows, columns;
-    std::int32_t offset[4], window_step;
-    index_t capacity;
-    T* grads;
-    std::int32_t* offsets;
-    std::int32_t* counts;
+    std::uint32_t* words;
     T* sums;
 };
 
-// dw[k][tap][c] += sum over entries of channel k of grad * x[offset + tap_offsets[tap] + c] for `channels` channels,
-// a multiple of `lanes`, 9 taps.
+// dw[k][tap][c] (+)= sum over the windows n of column k that count, as `words` say, of
+//   grad * x[places[n] + corner[code & 3] + r * row_stride + s * channels + c]
+// for 9 taps (r, s) and `channels` channels, a multiple of `lanes`.
 template <class T>
 struct SparseKernelGradient {
+    const T* grad;
+    const std::uint8_t* codes;
+    index_t windows, columns;
+    const std::uint32_t* words;
+    const std::int32_t* places;
+    index_t corner[4];
     const T* x;
-    index_t tap_row_stride, tap_stride;
-    index_t columns, channels;
-    index_t capacity;
-    const T* grads;
-    const std::int32_t* offsets;
-    const std::int32_t* counts;
+    index_t row_stride, channels;
     T* dw;
+    bool accumulate;
 };
 
-// dx[window's patch] += sum over k of grad[k] * w[k][tap][c] at the place of the code, for the windows of one row:
-// window n's patch of 4x4 pixels begins at dx + 2 * n * pixel_stride. `channels` is a multiple of `lanes`, 9 taps.
-// work holds 4 * (columns + lanes) entries of each kind.
+// dx += sum over the columns k that count of grad * w[k][tap] at the pixel that the tap saw, for `rows` rows of
+// `windows` windows of one image, whose patches of 4x4 pixels begin at dx + 2 * row * row_stride + 2 * n * channels.
+// w[c / lanes][k][tap][c % lanes], `channels` a multiple of `lanes`; `words` holds 4 words for each window and
+// channels_per_word columns.
 template <class T>
 struct SparseInputGradient {
     const T* grad;
     const std::uint8_t* codes;
-    index_t windows, columns;
+    index_t rows, windows, columns;
     const T* w;
     index_t channels;
     T* dx;
-    index_t row_stride, pixel_stride;
-    T* work_grads;
-    std::int32_t* work_offsets;
+    index_t row_stride;
+    std::uint64_t* words;
 };
 
-// The same for one input channel, `columns` a multiple of `lanes`: dw[tap * columns + k] += grad[n][k] * the pixel
-// that tap saw from the output that the code names, sums[k] += grad[n][k]; window n's patch of 4x4 pixels begins at x
-// + 2n.
+// The same for one input channel and `rows` rows of `windows` windows of one image, whose patches of 4x4 pixels begin
+// at x + 2 * row * row_stride + 2 * n: dw[tap * columns + k] += grad * the pixel that tap saw from the output that
+// the code names, sums[k] += grad. 2 * rows + 2 rows of x are readable; quads holds 4 * (2 * rows + 1) * (2 * windows
+// + 1).
 template <class T>
 struct SparsePixelGradient {
     const T* x;
     index_t row_stride;
     const T* grad;
     const std::uint8_t* codes;
-    index_t windows, columns;
+    index_t rows, windows, columns;
     T* dw;
     T* sums;
+    T* quads;
 };
 
 // Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
@@ -200,7 +201,9 @@ struct WinogradOutput {
 };
 
 constexpr int max_block_vectors = 4;
-constexpr std::uint8_t dead_code = 4;  // set in the code of a window that ReLU cut off
+constexpr std::uint8_t dead_code = 4;      // set in the code of a window that ReLU cut off
+constexpr index_t windows_per_word = 32;   // of AliveWindows
+constexpr index_t channels_per_word = 64;  // of SparseInputGradient
 
 template <class T>
 struct KernelsOf {
@@ -217,7 +220,7 @@ struct KernelsOf {
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
     bool (*winograd_output)(const WinogradOutput<T>&) noexcept;  // false if some Y is not finite
 
-    void (*gradients_by_channel)(const GradientsByChannel<T>&) noexcept;
+    void (*alive_windows)(const AliveWindows<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;
     void (*sparse_input_gradient)(const SparseInputGradient<T>&) noexcept;
     void (*sparse_pixel_gradient)(const SparsePixelGradient<T>&) noexcept;

@@ -133,13 +133,11 @@ template <class T>
 void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel,
                                  const T* grad, const std::uint8_t* codes, T* dx, T* dkernel, T* dbias,
                                  int num_threads) {
-    if (has_sparse_kernel_gradient<T>(s, p) && (dkernel || dbias)) {
-        sparse_kernel_gradient(s, p, x, grad, codes, dkernel, dbias, num_threads);
+    if (has_sparse_gradients<T>(s, p) && (s.in_channels > 1 || dkernel || dbias)) {
+        T* sparse_dx = s.in_channels > 1 ? dx : nullptr;
+        sparse_gradients(s, p, x, kernel, grad, codes, sparse_dx, dkernel, dbias, num_threads);
+        if (sparse_dx) dx = nullptr;
         dkernel = dbias = nullptr;
-    }
-    if (has_sparse_input_gradient<T>(s, p) && dx) {
-        sparse_input_gradient(s, p, kernel, grad, codes, dx, num_threads);
-        dx = nullptr;
     }
     if (!dx && !dkernel && !dbias) return;
     const WindowCodes window(s);
@@ -155,7 +153,7 @@ void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, con
                                  const T* grad, const std::int64_t* argmax, const T* y, Activation activation, T* dx,
                                  T* dkernel, T* dbias, int num_threads) {
     const auto flat = [&](index_t i) { return activation == Activation::relu && !(y[i] > 0); };
-    if (has_sparse_kernel_gradient<T>(s, p)) {
+    if (has_sparse_gradients<T>(s, p)) {
         // A caller may hand in any position of the image; codes can name those of the window.
         const index_t windows = p.out_height * p.out_width * p.channels;
         const runtime::Buffer<std::uint8_t> codes(static_cast<std::size_t>(p.output_size()));

@@ -6,19 +6,13 @@
 
 namespace fastconv::ops {
 
-// Whether the functions below serve the shape.
+// Whether `sparse_gradients` serves the shape.
 template <class T>
-bool has_sparse_kernel_gradient(const Conv2dShape& conv, const Pool2dShape& pool);
-template <class T>
-bool has_sparse_input_gradient(const Conv2dShape& conv, const Pool2dShape& pool);
+bool has_sparse_gradients(const Conv2dShape& conv, const Pool2dShape& pool);
 
-// `dkernel` or `dbias` may be null.
+// Any of the three may be null; dx must be for a single input channel.
 template <class T>
-void sparse_kernel_gradient(const Conv2dShape& conv, const Pool2dShape& pool, const T* x, const T* grad,
-                            const std::uint8_t* codes, T* dkernel, T* dbias, int num_threads);
-
-template <class T>
-void sparse_input_gradient(const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* grad,
-                           const std::uint8_t* codes, T* dx, int num_threads);
+void sparse_gradients(const Conv2dShape& conv, const Pool2dShape& pool, const T* x, const T* kernel, const T* grad,
+                      const std::uint8_t* codes, T* dx, T* dkernel, T* dbias, int num_threads);
 
 }  // namespace fastconv::ops

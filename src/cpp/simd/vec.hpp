@@ -231,58 +231,69 @@ FASTCONV_INLINE void store_bits(std::uint8_t* p, mask<T> one, mask<T> two, mask<
 template <class T>
 FASTCONV_INLINE void store_bits(std::uint8_t* p, mask<T> one, mask<T> two, mask<T> four) {
     const ivec<T> bits = (one & 1) | (two & 2) | (four & 4);
+#if defined(__AVX2__)
+    if constexpr (sizeof(T) == 4) {
+        const __m128i low = _mm256_castsi256_si128((__m256i)bits), high = _mm256_extracti128_si256((__m256i)bits, 1);
+        const __m128i words = _mm_packs_epi32(low, high), bytes = _mm_packus_epi16(words, words);
+        __builtin_memcpy(p, &bytes, lanes<T>);
+        return;
+    }
+#endif
     const typename bytes_of<T>::type code = __builtin_convertvector(bits, typename bytes_of<T>::type);
     __builtin_memcpy(p, &code, sizeof(code));
 }
 #endif
 
+// One byte for each lane. GCC 12 takes vectors of bytes apart in scalar registers.
+#if defined(__AVX512F__) || defined(__AVX2__)
+template <class T>
+FASTCONV_INLINE ivec<T> load_bytes(const std::uint8_t* p) {
+    __m128i bytes{};
+    __builtin_memcpy(&bytes, p, lanes<T>);
+#if defined(__AVX512F__)
+    return sizeof(T) == 4 ? (ivec<T>)_mm512_cvtepu8_epi32(bytes) : (ivec<T>)_mm512_cvtepu8_epi64(bytes);
+#else
+    return sizeof(T) == 4 ? (ivec<T>)_mm256_cvtepu8_epi32(bytes) : (ivec<T>)_mm256_cvtepu8_epi64(bytes);
+#endif
+}
+#else
 template <class T>
 FASTCONV_INLINE ivec<T> load_bytes(const std::uint8_t* p) {
     typename bytes_of<T>::type bytes;
     __builtin_memcpy(&bytes, p, sizeof(bytes));
     return __builtin_convertvector(bytes, ivec<T>);
 }
+#endif
 
-// Sixteen values of which each lane picks one by its number.
+// p[lane] = the lower half of a 64-bit lane, or the lane.
 template <class T>
-struct Patch {
-    T of[16];
-    FASTCONV_INLINE Patch(const T* rows, std::ptrdiff_t stride) {
-        FASTCONV_UNROLL for (int i = 0; i < 16; ++i) of[i] = rows[(i / 4) * stride + i % 4];
-    }
-    FASTCONV_INLINE vec<T> pick(ivec<T> number) const {
-        vec<T> picked;
-        FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) picked[i] = of[number[i]];
-        return picked;
-    }
-};
+FASTCONV_INLINE void store_words(std::uint32_t* p, ivec<T> v) {
+    typedef std::uint32_t words __attribute__((vector_size(4 * lanes<T>)));
+    const words narrow = __builtin_convertvector(v, words);
+    __builtin_memcpy(p, &narrow, sizeof(narrow));
+}
+
+// Of four values each lane picks one by the two lowest bits of its number.
+template <class T>
+FASTCONV_INLINE vec<T> pick_of_four(const T* p, ivec<T> number) {
+    const ivec<T> odd = (number & 1) != 0, upper = (number & 2) != 0;
+    const vec<T> low = odd ? broadcast(p[1]) : broadcast(p[0]);
+    const vec<T> high = odd ? broadcast(p[3]) : broadcast(p[2]);
+    return upper ? high : low;
+}
 #if defined(__AVX512F__)
-template <>
-struct Patch<float> {
-    __m512 values;
-    FASTCONV_INLINE Patch(const float* rows, std::ptrdiff_t stride) {
-        values = _mm512_castps128_ps512(_mm_loadu_ps(rows));
-        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + stride), 1);
-        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + 2 * stride), 2);
-        values = _mm512_insertf32x4(values, _mm_loadu_ps(rows + 3 * stride), 3);
-    }
-    FASTCONV_INLINE vec<float> pick(ivec<float> number) const {
-        return (vec<float>)_mm512_permutexvar_ps((__m512i)number, values);
-    }
-};
+FASTCONV_INLINE vec<float> pick_of_four(const float* p, ivec<float> number) {
+    return (vec<float>)_mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(p)), (__m512i)number);
+}
+FASTCONV_INLINE vec<double> pick_of_four(const double* p, ivec<double> number) {
+    const __m512d values = _mm512_broadcast_f64x4(_mm256_loadu_pd(p));
+    return (vec<double>)_mm512_permutexvar_pd((__m512i)(number & 3), values);
+}
 #elif defined(__AVX2__)
-template <>
-struct Patch<float> {
-    __m256 upper, lower;
-    FASTCONV_INLINE Patch(const float* rows, std::ptrdiff_t stride)
-        : upper(_mm256_loadu2_m128(rows + stride, rows)),
-          lower(_mm256_loadu2_m128(rows + 3 * stride, rows + 2 * stride)) {}
-    FASTCONV_INLINE vec<float> pick(ivec<float> number) const {
-        const __m256 above = _mm256_permutevar8x32_ps(upper, (__m256i)number);
-        const __m256 below = _mm256_permutevar8x32_ps(lower, (__m256i)number);
-        return (vec<float>)_mm256_blendv_ps(above, below, (__m256)(number << 28));  // by bit 3
-    }
-};
+FASTCONV_INLINE vec<float> pick_of_four(const float* p, ivec<float> number) {
+    const __m256 values = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+    return (vec<float>)_mm256_permutevar_ps(values, (__m256i)number);
+}
 #endif
 
 // Lanes of (a, b) by number, those of b counting from lanes<T>.
