@@ -317,9 +317,16 @@ def test_readme_examples() -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+DOCUMENTS = [path for path in TEXTS if path.suffix == ".md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_that_documents_name_exist(document: Path) -> None:
-    text = document.read_text()
-    paths = re.findall(r"`((?:src|tests|tools|benchmarks|\.ci)/[\w./-]*)`|\]\(([\w./-]+)\)", text)
-    missing = [a or b for a, b in paths if not (ROOT / (a or b)).exists()]
+    folders = r"(?:src|tests|tools|docs|examples|benchmarks|\.ci)"
+    paths = re.findall(rf"`({folders}/[\w./-]*)`|\]\(([\w./-]+)\)", TEXTS[document])
+    missing = [
+        path or link
+        for path, link in paths
+        if not (ROOT / path if path else document.parent / link).exists()
+    ]
     assert missing == []
