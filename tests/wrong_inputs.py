@@ -101,7 +101,11 @@ CALLS: dict[str, WrongCall] = {
     "two inputs": WrongCall(
         lambda k: k.layers.Dense(1)([k.Input((3,)), k.Input((3,))]), TypeError, ONE
     ),
-    "a layer": WrongCall(lambda k: k.layers.Dense(1)(k.layers.Flatten()), TypeError, NUMBERS),
+    "a layer": WrongCall(
+        lambda k: k.layers.Dense(1)(k.layers.Flatten()),
+        TypeError,
+        f"{NUMBERS}, expected bool, int or float, received Flatten of object",
+    ),
     "a text": WrongCall(lambda k: k.layers.Dense(1)("a"), TypeError, NUMBERS),
     "texts": WrongCall(lambda k: k.layers.Dense(1)(np.array([["a"]])), TypeError, NUMBERS),
     "nothing": WrongCall(lambda k: k.layers.Dense(1)(None), TypeError, NUMBERS),

@@ -331,6 +331,6 @@ def as_numbers(operation: str, argument: str, value: object) -> npt.NDArray[Any]
     """
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        rule = "must hold real numbers"
-        raise type_error(operation, argument, rule, "bool, int or float", array.dtype)
+        rule, received = "must hold real numbers", f"{type(value).__name__} of {array.dtype}"
+        raise type_error(operation, argument, rule, "bool, int or float", received)
     return array
