@@ -11,6 +11,7 @@
 // An FMA takes 4 cycles and one (AVX-512 on Zen 4) or two start in each, so 8 accumulators are enough to keep
 // the units busy; the rest is there to load less. Published: batch-reduce GEMM, arXiv:1906.06440.
 #include "kernels/registration.hpp"
+#include "kernels/row_pointers.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
@@ -30,23 +31,6 @@ constexpr int most_rows(int vectors) {
 
 // The diagonal form loads a vector of A for each multiplication: few rows suffice, B's share is small then.
 constexpr int diagonal_rows = 4;
-
-// The addresses of Rows rows in (Rows + 2) / 3 pointers: x86 reaches p, p + stride and p + 2 * stride by itself.
-template <class T, int Rows>
-struct RowPointers {
-    static constexpr int count = (Rows + 2) / 3;
-    const char* p[count];
-    std::ptrdiff_t stride;
-
-    FASTCONV_INLINE RowPointers(const T* a, index_t row_stride)
-        : stride(row_stride * static_cast<std::ptrdiff_t>(sizeof(T))) {
-        FASTCONV_UNROLL for (int i = 0; i < count; ++i) p[i] = reinterpret_cast<const char*>(a) + 3 * i * stride;
-    }
-    FASTCONV_INLINE const T* row(int i) const { return reinterpret_cast<const T*>(p[i / 3] + (i % 3) * stride); }
-    FASTCONV_INLINE void advance(index_t step) {
-        FASTCONV_UNROLL for (int i = 0; i < count; ++i) p[i] += step * static_cast<std::ptrdiff_t>(sizeof(T));
-    }
-};
 
 // Adds `rows` rows of sums to C or writes them there, with bias and activation.
 template <class T>

@@ -17,5 +17,6 @@ void register_dropout(Kernels& table) noexcept;
 void register_sparse_gradients(Kernels& table) noexcept;
 void register_transpose(Kernels& table) noexcept;
 void register_winograd(Kernels& table) noexcept;
+void register_winograd_conv_pool(Kernels& table) noexcept;
 
 }  // namespace fastconv::FASTCONV_LEVEL

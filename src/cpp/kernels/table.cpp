@@ -17,6 +17,7 @@ Kernels make_kernels() noexcept {
     register_sparse_gradients(table);
     register_transpose(table);
     register_winograd(table);
+    register_winograd_conv_pool(table);
     return table;
 }
 

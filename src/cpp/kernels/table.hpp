@@ -186,6 +186,22 @@ struct WinogradPool {
     index_t y_stride;
 };
 
+// The same from v and from u with a width of `lanes`, blocks of columns dense: u[position][k / lanes][c][k % lanes].
+template <class T>
+struct WinogradConvPool {
+    const T* v;
+    index_t v_position_stride;
+    index_t tiles, channels;
+    const T* u;
+    index_t u_position_stride;
+    index_t columns;
+    const T* bias;
+    Activation activation;
+    T* y;
+    std::uint8_t* codes;
+    index_t y_stride;
+};
+
 // y[p * row_stride + (2n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
 // m[position][n][k], dense, as far as p < height and 2n + q < width; 1 <= height <= 2, 0 <= 2 * tiles - width <= 1.
 template <class T>
@@ -218,7 +234,8 @@ struct KernelsOf {
     void (*winograd_input)(const WinogradInput<T>&) noexcept;
     void (*winograd_weights)(const WinogradWeights<T>&) noexcept;
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
-    bool (*winograd_output)(const WinogradOutput<T>&) noexcept;  // false if some Y is not finite
+    void (*winograd_conv_pool)(const WinogradConvPool<T>&) noexcept;  // null where registers are too few
+    bool (*winograd_output)(const WinogradOutput<T>&) noexcept;       // false if some Y is not finite
 
     void (*alive_windows)(const AliveWindows<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;

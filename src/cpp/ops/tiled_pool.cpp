@@ -15,7 +15,10 @@ constexpr index_t scratch_bytes = index_t{384} << 10;
 constexpr index_t most_direct_channels = 4;  // above, the transforms of Winograd pay, or a plain product is as good
 
 // Narrower blocks of output channels where there are too few rows of windows for every thread to have some.
-int vectors_for(int vectors, const Conv2dShape& s, const Pool2dShape& p, int num_threads) {
+template <class T>
+int vectors_for(bool winograd, const Conv2dShape& s, const Pool2dShape& p, int num_threads) {
+    if (winograd && dispatch::active<T>().winograd_conv_pool) return 1;
+    const int vectors = block_vectors<T>(s.out_channels);
     const index_t rows = s.batch * p.out_height;
     const int threads = runtime::thread_count(rows * vectors, s.multiplications(), num_threads);
     return s.batch < threads && vectors % 2 == 0 ? vectors / 2 : vectors;
@@ -43,8 +46,9 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
       windows_per_row_(p.out_width),
       padded_width_(s.in_width + s.pad_left + s.pad_right),
       padded_(!winograd && s.pad_top + s.pad_bottom + s.pad_left + s.pad_right > 0),
+      in_registers_(winograd && dispatch::active<T>().winograd_conv_pool),
       kernel_(kernel),
-      block_vectors_(vectors_for(block_vectors<T>(s.out_channels), s, p, num_threads)),
+      block_vectors_(vectors_for<T>(winograd, s, p, num_threads)),
       width_(block_vectors_ * dispatch::active<T>().lanes),
       blocks_((s.out_channels + width_ - 1) / width_),
       bias_(static_cast<std::size_t>(s.out_channels)) {
@@ -69,14 +73,16 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
 
 template <class T>
 index_t TiledPool<T>::rows_at_once() const {
-    const index_t tile = winograd_ ? 16 * (conv_.in_channels + conv_.out_channels) : conv_.out_channels;
+    const index_t transformed = 16 * (conv_.in_channels + (in_registers_ ? 0 : conv_.out_channels));
+    const index_t tile = winograd_ ? transformed : conv_.out_channels;
     return std::max<index_t>(1, scratch_bytes / (tile * windows_per_row_ * static_cast<index_t>(sizeof(T))));
 }
 
 template <class T>
 index_t TiledPool<T>::buffer_size(index_t rows) const {
     const index_t tiles = rows * windows_per_row_;
-    if (winograd_) return winograd_->v_size(tiles) + winograd_->m_size(tiles, conv_.out_channels);
+    if (winograd_)
+        return winograd_->v_size(tiles) + (in_registers_ ? 0 : winograd_->m_size(tiles, conv_.out_channels));
     return padded_ ? (2 * rows + conv_.kernel_height - 1) * padded_width_ * conv_.in_channels : 0;
 }
 
@@ -138,8 +144,17 @@ void TiledPool<T>::run_winograd(Range rows, Range blocks, const T* x, Activation
                                 std::uint8_t* codes, T* buffer) const {
     const index_t tiles = rows.size() * windows_per_row_;
     const Range columns = this->columns(blocks);
-    T* m = buffer + winograd_->v_size(tiles);
     winograd_->transform({rows.begin * windows_per_row_, rows.end * windows_per_row_}, x, buffer);
+    if (in_registers_) {
+        const TransformedWeights<T>& weights = winograd_->weights();
+        dispatch::active<T>().winograd_conv_pool(
+            {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels,
+             weights.data.data() + blocks.begin * weights.block_stride, weights.position_stride, columns.size(),
+             bias_.data() + columns.begin, activation, y + columns.begin, codes ? codes + columns.begin : nullptr,
+             conv_.out_channels});
+        return;
+    }
+    T* m = buffer + winograd_->v_size(tiles);
     winograd_->multiply(tiles, blocks, buffer, m);
     dispatch::active<T>().winograd_pool({m, position_stride<T>(tiles * columns.size()), tiles, columns.size(),
                                          bias_.data() + columns.begin, activation, y + columns.begin,

@@ -42,7 +42,8 @@ class TiledPool {
     Conv2dShape conv_;
     index_t windows_per_row_;
     index_t padded_width_;
-    bool padded_;  // copied with its padding
+    bool padded_;        // copied with its padding
+    bool in_registers_;  // Winograd's transform back
     const T* kernel_;
     T safe_magnitude_;         // of the input: no sum overflows
     int block_vectors_;        // of a block of output channels

@@ -89,6 +89,8 @@ class WinogradProducts {
     // m[position][tile][column] of some blocks of columns, positions position_stride(tiles * columns) apart.
     void multiply(index_t tiles, Range blocks, const T* v, T* m) const;
 
+    const TransformedWeights<T>& weights() const { return weights_; }
+
   private:
     TileGrid grid_;
     TiledImages images_;
