@@ -19,7 +19,7 @@ class Adam(Optimizer):
     With t the number of the step, from 1:
 
     - `m += (1 - beta_1) * (g - m)`, `v += (1 - beta_2) * (g**2 - v)`;
-    - `alpha = lr * sqrt(1 - beta_2**t) / (1 - beta_1**t)`;
+    - `alpha = lr * sqrt(1 - beta_2**t) / (1 - beta_1**t)`, both powers as float32 holds them;
     - `w -= alpha * m / (sqrt(v) + epsilon)`; with `amsgrad`, the largest v so far.
 
     Source: Kingma and Ba (2014), section 2.1, whose "epsilon hat" is `epsilon`; Reddi et al.
@@ -77,9 +77,19 @@ class Adam(Optimizer):
         np.sqrt(v, out=scratch)
         scratch += self.epsilon
         np.divide(m, scratch, out=scratch)
-        correction = math.sqrt(1 - self.beta_2**time) / (1 - self.beta_1**time)
+        correction = math.sqrt(1 - _power(self.beta_2, time)) / (1 - _power(self.beta_1, time))
         scratch *= self._learning_rate * correction
         parameters -= scratch
+
+
+def _power(base: float, exponent: int) -> float:
+    """The power as Keras has it, whose base and result are float32.
+
+    What is left of 1 is small in the first steps: that of 0.999 is off by 1.3e-5 of itself. With
+    exact powers every step differs from Keras' by 6e-6, and after 50 of them, with the kinks of
+    maxima and ReLUs, losses by more than 1e-3.
+    """
+    return float(np.float32(float(np.float32(base)) ** exponent))
 
 
 class AdamW(Adam):
