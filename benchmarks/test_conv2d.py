@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastconv import ops, reference
+from fastconv import config, ops, reference
 from fastconv.bench.workloads import BATCHES, CONVS, Conv
 
 convs = pytest.mark.parametrize("conv", CONVS, ids=lambda conv: conv.name)
@@ -51,6 +51,43 @@ def test_gradient(measure, rng, conv, batch, num_threads, wrt):
         num_threads=num_threads,
         expected=getattr(expected, wrt),
     )
+
+
+# (batch, size, in_channels, out_channels), 3x3, padding "same": of VGG and ResNet.
+WINOGRAD = [(8, 56, 64, 64), (8, 28, 128, 128), (8, 14, 512, 512), (1, 224, 64, 64)]
+
+
+@pytest.mark.parametrize("shape", WINOGRAD, ids=lambda shape: "b{}-{}x{}to{}".format(*shape))
+@pytest.mark.parametrize("wrt", ["y", "x", "kernel"])
+@pytest.mark.parametrize("precision", ["default", "strict"])
+def test_winograd(measure, rng, shape, wrt, precision, num_threads):
+    """Beside direct sums, which is what strict precision takes."""
+    batch, size, channels, filters = shape
+    x = rng.standard_normal((batch, size, size, channels), dtype=np.float32)
+    kernel = rng.standard_normal((3, 3, channels, filters), dtype=np.float32)
+    grad = rng.standard_normal((batch, size, size, filters), dtype=np.float32)
+
+    def call():
+        if wrt == "y":
+            return ops.conv2d(x, kernel, padding="same", num_threads=num_threads)
+        gradients = ops.conv2d_gradients(
+            x, kernel, grad, padding="same", wrt=(wrt,), num_threads=num_threads
+        )
+        return getattr(gradients, wrt)
+
+    before = config.get_precision()
+    try:
+        config.set_precision("strict")
+        expected = call()
+        config.set_precision(precision)
+        measure(
+            call,
+            flops=2.0 * 9 * channels * grad.size,
+            num_threads=num_threads,
+            expected=expected,
+        )
+    finally:
+        config.set_precision(before)
 
 
 @convs

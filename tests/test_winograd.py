@@ -9,8 +9,12 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers, ops, reference
-from support.arrays import DTYPES, assert_equal, assert_same_bits, integers, reals
-from support.bounds import assert_within_bound, winograd_magnitude
+from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, integers, reals
+from support.bounds import (
+    assert_within_bound,
+    winograd_kernel_magnitude,
+    winograd_magnitude,
+)
 from support.cases import ConvCase
 from support.data import convolution_data, real_data
 from support.precision import strict_precision
@@ -22,7 +26,7 @@ CASES = (
     ConvCase("even_in_one_axis", (2, 9, 18, 48), (3, 3, 48, 80), padding="same"),
     ConvCase("pad_asymmetric", (2, 11, 12, 32), (3, 3, 32, 32), padding=((0, 2), (2, 1))),
     ConvCase("pad_full", (2, 10, 12, 32), (3, 3, 32, 32), padding=2),
-    ConvCase("few_tiles_many_columns", (1, 4, 4, 128), (3, 3, 128, 256), padding="same"),
+    ConvCase("few_tiles_many_columns", (6, 4, 4, 128), (3, 3, 128, 256), padding="same"),
     ConvCase("wide_row", (1, 4, 140, 16), (3, 3, 16, 32), padding="same"),
     ConvCase("many_blocks", (1, 31, 33, 64), (3, 3, 64, 48), padding="same"),
 )
@@ -49,6 +53,31 @@ def gradient_of_x(x: Any, kernel: Any, grad: Any, case: ConvCase, num_threads: i
     return ops.conv2d_gradients(
         x, kernel, grad, wrt=("x",), num_threads=num_threads, **case.options
     ).x
+
+
+def gradient_of_kernel(x: Any, grad: Any, case: ConvCase, num_threads: int = 1) -> Any:
+    """The kernel gradient alone."""
+    kernel = np.zeros(case.kernel, x.dtype)
+    return ops.conv2d_gradients(
+        x, kernel, grad, wrt=("kernel",), num_threads=num_threads, **case.options
+    ).kernel
+
+
+def all_three(
+    x: Any, kernel: Any, bias: Any, grad: Any, case: ConvCase, num_threads: int = 1
+) -> tuple[Any, Any, Any]:
+    """The result and both gradients."""
+    return (
+        ops.conv2d(x, kernel, bias, num_threads=num_threads, **case.options),
+        gradient_of_x(x, kernel, grad, case, num_threads),
+        gradient_of_kernel(x, grad, case, num_threads),
+    )
+
+
+def tiles(case: ConvCase) -> int:
+    """Tiles of all results."""
+    images, height, width, _ = real_data(case).y.shape
+    return images * ((height + 1) // 2) * ((width + 1) // 2)
 
 
 def real_arrays(case: ConvCase, dtype: Any = np.float32) -> tuple[Any, Any, Any, Any]:
@@ -79,6 +108,11 @@ def test_integers_are_exact(case: ConvCase, dtype: type, num_threads: int) -> No
     assert_equal(y, data.y_with_bias_and_relu.astype(dtype))
     dx = gradient_of_x(x, kernel, grad, case, num_threads)
     assert_equal(dx, data.dx.astype(dtype))
+    # A tile has 4 terms and adds at most 4 * 4 * MAGNITUDE**2 to each of 16 sums; the result takes
+    # 4 of them at most, with two fractional bits.
+    assert tiles(case) * 4 * 4 * MAGNITUDE**2 * 4 * 4 <= 2**24
+    dkernel = gradient_of_kernel(x, grad, case, num_threads)
+    assert_equal(dkernel, data.dkernel.astype(dtype))
 
 
 @dtypes
@@ -90,6 +124,9 @@ def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
     pad = paddings(case)
 
     padded = np.pad(data.x, ((0, 0), *pad, (0, 0)))
+    dkernel = gradient_of_kernel(x, grad, case)
+    magnitude = winograd_kernel_magnitude(padded, data.grad)
+    assert_within_bound(dkernel, data.gradients.kernel, magnitude, tiles(case) + 9)
     magnitude = winograd_magnitude(padded, data.kernel, *data.y.shape[1:3]) + abs(data.bias)
     assert_within_bound(
         ops.conv2d(x, kernel, bias, **case.options), data.y, magnitude, channels + 10
@@ -110,35 +147,35 @@ def test_default_uses_winograd_and_strict_does_not(case: ConvCase, dtype: type) 
     """Winograd rounds differently: equal bits would mean that one ran twice."""
     data = real_data(case)
     x, kernel, bias, grad = real_arrays(case, dtype)
-    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
+    results = all_three(x, kernel, bias, grad, case)
     with strict_precision():
-        direct = ops.conv2d(x, kernel, bias, **case.options)
-        assert_within_bound(direct, data.y, data.y_magnitude, case.terms)
-        direct_dx = gradient_of_x(x, kernel, grad, case)
-        terms = 9 * case.kernel[3]
-        assert_within_bound(direct_dx, data.gradients.x, data.gradient_magnitudes.x, terms)
-    assert not np.array_equal(y, direct)
-    assert not np.array_equal(dx, direct_dx)
+        direct = all_three(x, kernel, bias, grad, case)
+    wanted = data.y, data.gradients.x, data.gradients.kernel
+    magnitudes = data.y_magnitude, data.gradient_magnitudes.x, data.gradient_magnitudes.kernel
+    terms = case.terms, 9 * case.kernel[3], data.y[..., 0].size
+    for result, plain, *bound in zip(results, direct, wanted, magnitudes, terms, strict=True):
+        assert_within_bound(plain, *bound)
+        assert not np.array_equal(result, plain)
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_direct_sums_elsewhere(case: ConvCase) -> None:
     x, kernel, bias, grad = real_arrays(case)
-    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
+    results = all_three(x, kernel, bias, grad, case)
     with strict_precision():
-        assert_same_bits(y, ops.conv2d(x, kernel, bias, **case.options))
-        assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
+        for result, plain in zip(results, all_three(x, kernel, bias, grad, case), strict=True):
+            assert_same_bits(result, plain)
 
 
 @dtypes
 @cases
 def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type) -> None:
     x, kernel, bias, grad = real_arrays(case, dtype)
-    y, dx = ops.conv2d(x, kernel, bias, **case.options), gradient_of_x(x, kernel, grad, case)
-    for count in (1, 2, 3, 5):
-        again = ops.conv2d(x, kernel, bias, num_threads=count, **case.options)
-        assert_same_bits(again, y, f"{count} threads")
-        assert_same_bits(gradient_of_x(x, kernel, grad, case, count), dx, f"{count} threads")
+    y, dx, dkernel = all_three(x, kernel, bias, grad, case)
+    for count in (2, 3, 5):
+        again = all_three(x, kernel, bias, grad, case, count)
+        for result, serial in zip(again, (y, dx, dkernel), strict=True):
+            assert_same_bits(result, serial, f"{count} threads")
     last = slice(len(x) - 1, None)
     assert_same_bits(ops.conv2d(x[last], kernel, bias, **case.options), y[last])
     assert_same_bits(gradient_of_x(x[last], kernel, grad[last], case), dx[last])
@@ -178,6 +215,22 @@ def test_input_gradient_of_what_is_not_finite(case: ConvCase) -> None:
     arrays = (array.astype(np.float32) for array in (data.x, kernel, grad))
     dx = gradient_of_x(*arrays, case)
     assert_equal(dx, np.where(reached > 0, np.nan, clean).astype(np.float32))
+
+
+@cases
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("spoilt", ["x", "grad"])
+def test_kernel_gradient_of_what_is_not_finite(case: ConvCase, value: float, spoilt: str) -> None:
+    """It is the direct sum."""
+    x, _, _, grad = real_arrays(case)
+    {"x": x, "grad": grad}[spoilt][-1, 2, 1, 3] = value
+    dkernel = gradient_of_kernel(x, grad, case)
+    with strict_precision():
+        expected = gradient_of_kernel(x, grad, case)
+    assert np.isfinite(expected).all() == (value == 3e38)
+    if value == 3e38:
+        assert_same_bits(dkernel, expected)
+    assert_equal(dkernel, expected)
 
 
 def test_prediction_has_the_bits_of_the_operation(num_threads: int) -> None:

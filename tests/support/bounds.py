@@ -17,6 +17,10 @@ A^T, rows and columns alike, and 1 with the bias (halving is exact), so that wit
 the same computation on absolute values::
 
     |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
+
+The kernel gradient takes the same transforms the other way, G^T [sum (A g A^T) * (B^T d B)] G over
+all n tiles: 1 addition in a row of A, at most n + 2 in the sum (T in a block of T tiles, one for
+each block of a chunk, one for each chunk: n tiles are T times as many), 2 in a row of G^T.
 """
 
 from __future__ import annotations
@@ -83,3 +87,13 @@ def winograd_magnitude(x: Array, kernel: Array, height: int, width: int) -> Arra
     products = np.einsum("nhwijc,ijck->nhwijk", patches, weights)
     tiles = np.einsum("ip,jq,nhwijk->nhpwqk", a, a, products)
     return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]
+
+
+def winograd_kernel_magnitude(x: Array, grad: Array) -> Array:
+    """|G|^T [sum (|A| |g| |A|^T) * (|B^T| |d| |B|)] |G| over the tiles of `grad`; `x` is padded."""
+    a, b, g = abs(_A), abs(_B), abs(_G)
+    rows, columns = (grad.shape[1] + 1) // 2, (grad.shape[2] + 1) // 2
+    grads = np.einsum("ip,jq,nhwpqk->nhwijk", a, a, abs(_tiles(grad, 2, rows, columns)))
+    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, abs(_tiles(x, 4, rows, columns)))
+    products = np.einsum("nhwijc,nhwijk->ijck", patches, grads)
+    return np.einsum("ir,js,ijck->rsck", g, g, products)

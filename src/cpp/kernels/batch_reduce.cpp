@@ -80,7 +80,11 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
     }
 
     const bool relu = op.activation == Activation::relu;
-    if (columns == Vectors * V && !op.accumulate) {
+    if (columns == Vectors * V) {
+        if (op.accumulate) {
+            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                acc[m][j] += load(c + m * op.c_row_stride + j * V);
+        }
         if (bias || relu) {
             // max(floor, v) is ReLU or nothing, and keeps NaN.
             const vec<T> floor = broadcast<T>(relu ? T(0) : -static_cast<T>(__builtin_inff()));
@@ -94,7 +98,7 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
         return;
     }
 
-    // Long sums that continue, and a last vector that is partly beyond the columns: the same operations on a copy.
+    // A last vector that is partly beyond the columns: the same operations on a copy.
     alignas(vector_bytes) T copy[Rows][Vectors * V];
     FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
         store(&copy[m][j * V], acc[m][j]);

@@ -216,6 +216,19 @@ struct WinogradOutput {
     index_t row_stride, pixel_stride;
 };
 
+// The kernel gradient of the same tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
+// Their transform takes WinogradInput with g for d, p and q < 2.
+
+// dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns.
+template <class T>
+struct WinogradKernel {
+    const T* s;
+    index_t position_stride;
+    index_t channels, columns;
+    T* dw;
+    index_t tap_stride, channel_stride;
+};
+
 constexpr int max_block_vectors = 4;
 constexpr std::uint8_t dead_code = 4;      // set in the code of a window that ReLU cut off
 constexpr index_t windows_per_word = 32;   // of AliveWindows
@@ -236,6 +249,8 @@ struct KernelsOf {
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
     void (*winograd_conv_pool)(const WinogradConvPool<T>&) noexcept;  // null where registers are too few
     bool (*winograd_output)(const WinogradOutput<T>&) noexcept;       // false if some Y is not finite
+    void (*winograd_gradient)(const WinogradInput<T>&) noexcept;
+    void (*winograd_kernel)(const WinogradKernel<T>&) noexcept;
 
     void (*alive_windows)(const AliveWindows<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;

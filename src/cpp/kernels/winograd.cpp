@@ -6,7 +6,8 @@
 //         |0  1  0 -1|       | 0    0    1 |
 //
 // 16 multiplications make 4 outputs instead of 36. All constants are dyadic: small integers come out exact. One
-// vector of channels at a time: 16 values in registers, 32 additions for an input patch, 24 for an output tile.
+// vector of channels at a time: 16 values in registers, 32 additions for an input patch (24 beside a neighbour), 24
+// for an output tile, 12 for a gradient tile.
 #include "kernels/registration.hpp"
 #include "kernels/window_maximum.hpp"
 #include "simd/vec.hpp"
@@ -15,6 +16,7 @@ namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
 using kernels::WinogradInput;
+using kernels::WinogradKernel;
 using kernels::WinogradOutput;
 using kernels::WinogradPool;
 using kernels::WinogradWeights;
@@ -167,11 +169,73 @@ bool winograd_output(const WinogradOutput<T>& op) noexcept {
 }
 
 template <class T>
+void winograd_gradient(const WinogradInput<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    const bool second_row = op.row + 1 < op.height;
+    for (index_t n = 0; n < op.tiles; ++n) {
+        const index_t q = op.column + 2 * n;
+        const T* x = op.x + op.row * op.row_stride + q * op.pixel_stride;
+        for (index_t k = 0; k < op.channels; k += V) {
+            // A times a column of two.
+            const auto column = [&](const T* g, vec<T>(&t)[4]) {
+                const vec<T> lower = second_row ? load(g + op.row_stride) : vec<T>{};
+                t[0] = load(g);
+                t[1] = t[0] + lower;
+                t[2] = t[0] - lower;
+                t[3] = -lower;
+            };
+            vec<T> t[2][4] = {};
+            column(x + k, t[0]);
+            if (q + 1 < op.width) column(x + op.pixel_stride + k, t[1]);
+            T* v = op.v + n * op.channels + k;
+            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+                const vec<T> out[4] = {t[0][p], t[0][p] + t[1][p], t[0][p] - t[1][p], -t[1][p]};
+                FASTCONV_UNROLL for (int i = 0; i < 4; ++i) store(v + (4 * p + i) * op.position_stride, out[i]);
+            }
+        }
+    }
+}
+
+// G^T times a column of four.
+template <class T>
+FASTCONV_INLINE void kernel_column(const vec<T> (&s)[4], vec<T> (&t)[3]) {
+    const vec<T> half = (s[1] + s[2]) * T(0.5);
+    t[0] = s[0] + half;
+    t[1] = (s[1] - s[2]) * T(0.5);
+    t[2] = half + s[3];
+}
+
+template <class T>
+void winograd_kernel(const WinogradKernel<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    for (index_t c = 0; c < op.channels; ++c) {
+        for (index_t k = 0; k < op.columns; k += V) {
+            const T* s = op.s + c * op.columns + k;
+            vec<T> t[4][3];  // columns of G^T S
+            FASTCONV_UNROLL for (int q = 0; q < 4; ++q) {
+                vec<T> d[4];
+                FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] = load(s + (4 * p + q) * op.position_stride);
+                kernel_column<T>(d, t[q]);
+            }
+            T* dw = op.dw + c * op.channel_stride + k;
+            FASTCONV_UNROLL for (int r = 0; r < 3; ++r) {
+                const vec<T> row[4] = {t[0][r], t[1][r], t[2][r], t[3][r]};
+                vec<T> out[3];
+                kernel_column<T>(row, out);
+                FASTCONV_UNROLL for (int q = 0; q < 3; ++q) store(dw + (3 * r + q) * op.tap_stride, out[q]);
+            }
+        }
+    }
+}
+
+template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
     table.winograd_input = winograd_input<T>;
     table.winograd_weights = winograd_weights<T>;
     table.winograd_pool = winograd_pool<T>;
     table.winograd_output = winograd_output<T>;
+    table.winograd_gradient = winograd_gradient<T>;
+    table.winograd_kernel = winograd_kernel<T>;
 }
 
 }  // namespace

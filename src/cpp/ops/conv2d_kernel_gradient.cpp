@@ -13,6 +13,7 @@
 #include "ops/conv2d.hpp"
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
+#include "ops/winograd_kernel_gradient.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
@@ -166,7 +167,7 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
 template <class T>
 void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
     const index_t kernel_size = s.kernel_size();
-    if (kernel_size == 0) return;
+    if (kernel_size == 0 || winograd_kernel_gradient(s, x, grad, dkernel, num_threads)) return;
     const bool depthwise = s.is_depthwise();
     const index_t groups = depthwise ? 1 : s.groups;
     const index_t channels = s.in_channels / groups, filters = s.out_channels / groups;

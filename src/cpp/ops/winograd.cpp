@@ -5,13 +5,14 @@
 namespace fastconv::ops {
 
 template <class T>
-void transform_patches(const TileGrid& grid, const TiledImages& images, Range tiles, const T* x, T* v,
-                       index_t position_stride) {
+void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
+                       const TiledImages& images, Range tiles, Range channels, const T* x, T* v) {
     const Strides strides = dense_strides(images.height, images.width, images.channels);
+    const index_t position = position_stride<T>(tiles.size() * channels.size());
     grid.for_runs(tiles, [&](index_t image, index_t row, index_t column, index_t count, index_t before) {
-        dispatch::active<T>().winograd_input({x + image * strides.image, images.height, images.width, strides.row,
-                                              strides.pixel, images.row + 2 * row, images.column + 2 * column, count,
-                                              images.channels, v + before * images.channels, position_stride});
+        kernel({x + image * strides.image + channels.begin, images.height, images.width, strides.row, strides.pixel,
+                images.row + 2 * row, images.column + 2 * column, count, channels.size(),
+                v + before * channels.size(), position});
     });
 }
 
@@ -95,9 +96,10 @@ void WinogradProducts<T>::multiply(index_t tiles, Range blocks, const T* v, T* m
     }
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                         \
-    template void transform_patches(const TileGrid&, const TiledImages&, Range, const T*, T*, index_t); \
-    template struct TransformedWeights<T>;                                                              \
+#define FASTCONV_INSTANTIATE(T)                                                                                      \
+    template void transform_patches(void (*)(const kernels::WinogradInput<T>&), const TileGrid&, const TiledImages&, \
+                                    Range, Range, const T*, T*);                                                     \
+    template struct TransformedWeights<T>;                                                                           \
     template class WinogradProducts<T>
 FASTCONV_INSTANTIATE(float);
 FASTCONV_INSTANTIATE(double);

@@ -16,6 +16,9 @@ namespace fastconv::ops {
 struct TileGrid {
     index_t rows, columns;  // of an image
 
+    // The tiles of outputs of this size, the last ones partly outside.
+    static TileGrid of(index_t height, index_t width) { return {(height + 1) / 2, (width + 1) / 2}; }
+
     index_t per_image() const { return rows * columns; }
 
     // body(image, row, column, count, before): `count` tiles of a row from `column` on, `before` others of the range
@@ -38,16 +41,24 @@ index_t position_stride(index_t elements) {
     return (elements + 2 * line - 1) / (2 * line) * (2 * line) + line;
 }
 
+// Scratch for all threads, on huge pages: 16 positions are more streams than small pages are translated for at once.
+template <class T>
+runtime::Buffer<T> scratch_of_threads(int threads, index_t thread_size) {
+    return runtime::Buffer<T>(
+        std::max(static_cast<std::size_t>(threads * thread_size), runtime::huge_page / sizeof(T)));
+}
+
 // What is transformed: images, of which the patch of the first tile begins at (row, column).
 struct TiledImages {
     index_t height, width, channels;
     index_t row, column;
 };
 
-// Patches of 4x4 pixels of the tiles, all their channels, to v[position][tile][channel].
+// Some channels of the tiles' patches, transformed by one of the kernels winograd_input and winograd_gradient, to
+// v[position][tile][channel], positions position_stride(tiles * channels) apart.
 template <class T>
-void transform_patches(const TileGrid& grid, const TiledImages& images, Range tiles, const T* x, T* v,
-                       index_t position_stride);
+void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
+                       const TiledImages& images, Range tiles, Range channels, const T* x, T* v);
 
 // The weights as the products read them: [position][block of columns][channel][width].
 template <class T>
@@ -84,7 +95,7 @@ class WinogradProducts {
 
     // v of `tiles`, for multiply().
     void transform(Range tiles, const T* x, T* v) const {
-        transform_patches(grid_, images_, tiles, x, v, position_stride<T>(tiles.size() * images_.channels));
+        transform_patches(dispatch::active<T>().winograd_input, grid_, images_, tiles, {0, images_.channels}, x, v);
     }
     // m[position][tile][column] of some blocks of columns, positions position_stride(tiles * columns) apart.
     void multiply(index_t tiles, Range blocks, const T* v, T* m) const;

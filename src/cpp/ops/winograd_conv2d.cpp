@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "ops/packing.hpp"
+#include "ops/winograd_choice.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -13,57 +14,16 @@ constexpr index_t block_bytes = index_t{512} << 10;  // of transformed inputs an
 constexpr index_t group_bytes = 256;                 // columns of a group: wide enough to read inputs seldom
 constexpr index_t fewest_tile_rows = 4;              // of BatchReduce, so that weights are read seldom
 
-// Tap positions of outputs along one axis that lie inside the image: what a direct sum computes.
-index_t taps_inside(index_t in_length, index_t out_length, index_t offset) {
-    index_t count = 0;
-    for (index_t r = offset; r < offset + 3; ++r)
-        count += std::max<index_t>(0, std::min(out_length, in_length - r) - std::max<index_t>(0, -r));
-    return count;
-}
-
-// How many times as fast as direct sums: their products for an image over 16 products a tile, to which the transforms
-// add as much as `transform_cost` more channels on the other side would. Measured on Zen 4, 1 thread, batch 64 or
-// 128:
-//
-//   forward                   AVX-512  AVX2  x86-64-v2  expected      input gradient          AVX-512  expected
-//   13x13x8 -> 8    valid         -    0.87    1.02       0.84        13x13x16 -> 16  valid     0.90     0.85
-//   13x13x16 -> 16  valid       1.15   1.14    1.29       1.16        13x13x32 -> 32  valid     1.10     1.06
-//   13x13x32 -> 32  valid       1.44   1.82    1.95       1.44        13x13x32 -> 64  valid     1.14     1.13
-//   4x4x32 -> 32    same        1.21   1.24    1.33       1.19        5x5x32 -> 32    valid     0.50     0.48
-//   7x7x128 -> 128  same        1.29   1.24    1.33       1.31        7x7x128 -> 128  same      1.28     1.31
-//   3x3x64 -> 64    same        0.69     -       -        0.66        28x28x16 -> 64  same      1.54     1.48
-//
-// (AVX2 and x86-64-v2: 2 threads from 16 channels on.) A margin on top keeps both ways where they are alike direct.
-constexpr double transform_cost = 5, enough = 1.1;
-
-double expected_gain(const TileGrid& grid, const TiledImages& in, const TiledImages& out) {
-    const index_t direct = taps_inside(in.height, out.height, in.row) * taps_inside(in.width, out.width, in.column);
-    const double transforms =
-        transform_cost / static_cast<double>(in.channels) + transform_cost / static_cast<double>(out.channels);
-    return static_cast<double>(direct) / static_cast<double>(16 * grid.per_image()) / (1 + transforms);
-}
-
-template <class T>
-bool serves(const Conv2dShape& s) {
-    const index_t lanes = dispatch::active<T>().lanes;
-    return runtime::precision() != runtime::Precision::strict && s.groups == 1 && s.kernel_height == 3 &&
-           s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1 && s.dilation_height == 1 &&
-           s.dilation_width == 1 && s.in_channels > 0 && s.in_channels % lanes == 0 && s.out_channels > 0 &&
-           s.out_channels % lanes == 0;
-}
-
-TileGrid tiles_of(const TiledImages& out) { return {(out.height + 1) / 2, (out.width + 1) / 2}; }
-
 }  // namespace
 
 template <class T>
 std::optional<WinogradConv2d<T>> WinogradConv2d<T>::forward(const Conv2dShape& s, const T* kernel, int num_threads) {
     const TiledImages in{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
     const TiledImages out{s.out_height, s.out_width, s.out_channels, 0, 0};
-    const TileGrid grid = tiles_of(out);
-    if (!serves<T>(s) || expected_gain(grid, in, out) < enough) return {};
+    if (!winograd_pays<T>(s, Direction::forward)) return {};
     const int vectors = block_vectors<T>(s.out_channels);
-    return WinogradConv2d(grid, in, out, TransformedWeights<T>::forward(s, kernel, vectors, num_threads));
+    return WinogradConv2d(TileGrid::of(s.out_height, s.out_width), in, out,
+                          TransformedWeights<T>::forward(s, kernel, vectors, num_threads));
 }
 
 template <class T>
@@ -71,10 +31,10 @@ std::optional<WinogradConv2d<T>> WinogradConv2d<T>::input_gradient(const Conv2dS
                                                                    int num_threads) {
     const TiledImages in{s.out_height, s.out_width, s.out_channels, s.pad_top - 2, s.pad_left - 2};
     const TiledImages out{s.in_height, s.in_width, s.in_channels, 0, 0};
-    const TileGrid grid = tiles_of(out);
-    if (!serves<T>(s) || expected_gain(grid, in, out) < enough) return {};
+    if (!winograd_pays<T>(s, Direction::input_gradient)) return {};
     const int vectors = block_vectors<T>(s.in_channels);
-    return WinogradConv2d(grid, in, out, TransformedWeights<T>::transposed(s, kernel, vectors, num_threads));
+    return WinogradConv2d(TileGrid::of(s.in_height, s.in_width), in, out,
+                          TransformedWeights<T>::transposed(s, kernel, vectors, num_threads));
 }
 
 template <class T>
@@ -157,7 +117,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     const index_t blocks = std::clamp<index_t>(threads * rounds / parts, 1, tiles);
 
     const index_t thread_size = scratch_size();
-    const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * thread_size));
+    const auto scratch = scratch_of_threads<T>(threads, thread_size);
     std::atomic<bool> finite{true};
     runtime::parallel_for(blocks * parts, threads, [&](index_t item, int thread) {
         const auto share = [](index_t length, index_t part, index_t of) {

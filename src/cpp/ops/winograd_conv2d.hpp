@@ -10,8 +10,7 @@ namespace fastconv::ops {
 template <class T>
 class WinogradConv2d {
   public:
-    // Nothing where direct sums are as fast, or asked for (strict precision). The choice depends on the image alone,
-    // not on how many there are: the bits of an image are those it has in a batch.
+    // Nothing unless winograd_pays().
     static std::optional<WinogradConv2d> forward(const Conv2dShape& shape, const T* kernel, int num_threads);
     static std::optional<WinogradConv2d> input_gradient(const Conv2dShape& shape, const T* kernel, int num_threads);
 

@@ -20,7 +20,6 @@ namespace {
 constexpr std::size_t smallest = 256;
 constexpr int classes_per_octave = 4;
 constexpr int class_count = 4 * 48;
-constexpr std::size_t huge_page = std::size_t{1} << 21;
 constexpr std::size_t limit_bytes = std::size_t{512} << 20;
 constexpr std::size_t limit_blocks = 1024;
 

@@ -7,6 +7,7 @@
 namespace fastconv::runtime {
 
 inline constexpr std::size_t block_alignment = 64;
+inline constexpr std::size_t huge_page = std::size_t{1} << 21;  // blocks of this size or more lie on such pages
 
 struct PoolStatistics {
     std::size_t cached_bytes, cached_blocks;  // kept for reuse

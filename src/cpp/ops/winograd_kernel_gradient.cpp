@@ -1,0 +1,121 @@
+// dW = G^T [sum over tiles of (A g A^T) * (B^T d B)] G (kernels/table.hpp): 16 products that sum over tiles.
+//
+// An item is a slice of the input channels and one of the output channels, whose 16 sums stay in the cache while a
+// chunk of the tiles goes by in blocks: both sides are transformed, then multiplied position by position. Slices,
+// chunks and blocks are fixed by the shape, and chunks are added in order: the bits do not depend on the threads.
+#include "ops/winograd_kernel_gradient.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "ops/packing.hpp"
+#include "ops/reduction.hpp"
+#include "ops/winograd.hpp"
+#include "ops/winograd_choice.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+constexpr index_t slice_bytes = 256;                  // of channels, on both sides
+constexpr index_t block_bytes = index_t{512} << 10;   // of transformed tiles: half a second-level cache
+constexpr index_t partial_bytes = index_t{32} << 20;  // of all chunks' gradients
+constexpr index_t most_items = 32;
+// A chunk's sums are transformed back and added to the others': not for less than this.
+constexpr index_t blocks_per_chunk = 4, chunks_of_few = 4, fewest_tiles = 64;
+
+index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
+
+struct Cut {
+    index_t piece, count;
+    Range range(index_t i, index_t length) const { return {i * piece, std::min(length, (i + 1) * piece)}; }
+};
+
+// `length` cut into equal pieces of at most `most`, each a multiple of `unit`.
+Cut cut(index_t length, index_t most, index_t unit) {
+    const index_t count = pieces(length, std::max(unit, most));
+    const index_t piece = pieces(pieces(length, count), unit) * unit;
+    return {piece, pieces(length, piece)};
+}
+
+}  // namespace
+
+template <class T>
+bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
+    if (s.batch == 0 || !winograd_pays<T>(s, Direction::kernel_gradient)) return false;
+    const auto& kernels = dispatch::active<T>();
+    const TileGrid grid = TileGrid::of(s.out_height, s.out_width);
+    const TiledImages inputs{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
+    const TiledImages grads{s.out_height, s.out_width, s.out_channels, 0, 0};
+    const index_t element = sizeof(T), tiles = s.batch * grid.per_image();
+
+    const Cut rows = cut(s.in_channels, slice_bytes / element, kernels.lanes);
+    const Cut columns = cut(s.out_channels, slice_bytes / element, kernels.lanes);
+    const index_t slices = rows.count * columns.count;
+    const index_t block = std::max<index_t>(1, block_bytes / (16 * (rows.piece + columns.piece) * element));
+    const index_t by_work =
+        std::max(tiles / (blocks_per_chunk * block), std::min(chunks_of_few, tiles / fewest_tiles));
+    const index_t by_memory = partial_bytes / (s.kernel_size() * element);
+    const index_t most = std::clamp<index_t>(std::min({by_work, by_memory, most_items / slices}), 1, most_items);
+    // A power of two, as many numbers of threads are.
+    const Cut chunks = cut(tiles, pieces(tiles, std::bit_floor(static_cast<std::uint64_t>(most))), 1);
+    const Cut blocks = cut(chunks.piece, block, 1);
+
+    kernels::BatchReduce<T> product{};
+    static constexpr index_t no_offset[1] = {0};
+    product.a_row_stride = product.count = 1;
+    product.a_offsets = product.b_offsets = no_offset;
+    product.activation = Activation::linear;
+
+    const auto size = [&](index_t a, index_t b) { return 16 * position_stride<T>(a * b); };
+    const index_t v_size = size(blocks.piece, rows.piece), g_size = size(blocks.piece, columns.piece);
+    const index_t thread_size = v_size + g_size + size(rows.piece, columns.piece);
+    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(s.in_channels * s.out_channels);
+    const int threads = runtime::thread_count(chunks.count * slices, work, num_threads);
+    const auto buffers = scratch_of_threads<T>(threads, thread_size);
+    const runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * s.kernel_size())
+                                                       : 0);
+    T* partial = chunks.count > 1 ? partials.data() : dkernel;
+
+    runtime::parallel_for(chunks.count * slices, threads, [&](index_t item, int thread) {
+        T* v = buffers.data() + thread * thread_size;
+        T* g = v + v_size;
+        T* sums = g + g_size;
+        const index_t chunk_index = item / slices;
+        const Range chunk = chunks.range(chunk_index, tiles);
+        const Range channels = rows.range(item % slices / columns.count, s.in_channels);
+        const Range filters = columns.range(item % columns.count, s.out_channels);
+        const index_t sums_position = position_stride<T>(channels.size() * filters.size());
+
+        kernels::BatchReduce<T> op = product;
+        op.rows = op.a_depth_stride = channels.size();
+        op.columns = op.c_row_stride = op.b_depth_stride = filters.size();
+        op.block_vectors = block_vectors<T>(filters.size());
+        op.b_block_stride = op.block_vectors * kernels.lanes;
+        for (index_t first = chunk.begin; first < chunk.end; first += blocks.piece) {
+            const Range some{first, std::min(chunk.end, first + blocks.piece)};
+            transform_patches(kernels.winograd_input, grid, inputs, some, channels, x, v);
+            transform_patches(kernels.winograd_gradient, grid, grads, some, filters, grad, g);
+            op.depth = some.size();
+            op.accumulate = first > chunk.begin;
+            for (index_t position = 0; position < 16; ++position) {
+                op.a = v + position * position_stride<T>(some.size() * channels.size());
+                op.b = g + position * position_stride<T>(some.size() * filters.size());
+                op.c = sums + position * sums_position;
+                kernels.batch_reduce(op);
+            }
+        }
+        kernels.winograd_kernel(
+            {sums, sums_position, channels.size(), filters.size(),
+             partial + chunk_index * s.kernel_size() + channels.begin * s.out_channels + filters.begin,
+             s.in_channels * s.out_channels, s.out_channels});
+    });
+    if (chunks.count > 1) add_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
+    return kernels.largest_magnitude(s.kernel_size(), dkernel) <= std::numeric_limits<T>::max();
+}
+
+template bool winograd_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);
+template bool winograd_kernel_gradient(const Conv2dShape&, const double*, const double*, double*, int);
+
+}  // namespace fastconv::ops
