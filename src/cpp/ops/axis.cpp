@@ -15,6 +15,7 @@ Axis forward_axis(index_t in_length, index_t out_length, index_t kernel, index_t
     const index_t lowest = -((out_length - 1) * stride), highest = in_length - 1;
     const index_t first = std::max<index_t>(0, -floor_division(-(lowest + pad_before), dilation));
     const index_t last = std::min(kernel - 1, floor_division(highest + pad_before, dilation));
+    axis.taps.reserve(static_cast<std::size_t>(std::max<index_t>(0, last - first + 1)));
     for (index_t r = first; r <= last; ++r) axis.taps.push_back({r, r * dilation - pad_before});
     return axis;
 }
@@ -41,7 +42,10 @@ std::vector<Segment> segments(const Axis& axis) {
         const index_t needed = position - offset;
         return needed <= 0 ? index_t{0} : std::min(axis.length, (needed + axis.in_step - 1) / axis.in_step);
     };
-    std::vector<index_t> cuts{0, axis.length};
+    std::vector<index_t> cuts;
+    cuts.reserve(2 * axis.taps.size() + 2);
+    cuts.push_back(0);
+    cuts.push_back(axis.length);
     for (const Tap& tap : axis.taps) {
         cuts.push_back(first_t_reaching(0, tap.offset));
         cuts.push_back(first_t_reaching(axis.in_length, tap.offset));
@@ -50,6 +54,7 @@ std::vector<Segment> segments(const Axis& axis) {
     cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
 
     std::vector<Segment> result;
+    result.reserve(cuts.size());
     for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
         const index_t position = cuts[i] * axis.in_step;
         index_t first = 0, last = taps;

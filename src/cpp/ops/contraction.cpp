@@ -66,10 +66,16 @@ Contraction<T>::Contraction(Axis rows, Axis columns_axis, Strides in, Strides ou
 
     const auto weight_row = [&](index_t i) { return weights_.by_kernel_index ? row_taps[i].kernel_index : i; };
     const auto weight_column = [&](index_t j) { return weights_.by_kernel_index ? column_taps[j].kernel_index : j; };
-    for (const Segment& r : segments(row_axis_)) {
-        for (const Segment& c : segments(column_axis_)) {
+    const auto row_segments = segments(row_axis_), column_segments = segments(column_axis_);
+    rectangles_.reserve(row_segments.size() * column_segments.size());
+    for (const Segment& r : row_segments) {
+        for (const Segment& c : column_segments) {
             Rectangle rectangle{r, c, {}, {}};
             const index_t run = touching_ ? std::max<index_t>(1, c.last_tap - c.first_tap) : 1;
+            const index_t runs = (c.last_tap - c.first_tap + run - 1) / run;
+            const auto offsets = static_cast<std::size_t>((r.last_tap - r.first_tap) * runs);
+            rectangle.in_offsets.reserve(offsets);
+            rectangle.weight_offsets.reserve(offsets);
             for (index_t i = r.first_tap; i < r.last_tap; ++i) {
                 for (index_t j = c.first_tap; j < c.last_tap; j += run) {
                     rectangle.in_offsets.push_back(row_taps[i].offset * in_.row + column_taps[j].offset * in_.pixel);

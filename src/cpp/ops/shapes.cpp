@@ -15,18 +15,23 @@ namespace {
 constexpr index_t largest = index_t{1} << 60;
 constexpr index_t most_taps = std::numeric_limits<std::int32_t>::max();
 
-void require(bool condition, const std::string& rule) {
-    if (!condition) throw std::invalid_argument(rule);
+std::string text(const char* part) { return part; }
+std::string text(index_t part) { return std::to_string(part); }
+
+// The rule is put together only for those who break it: it would take longer than a small convolution.
+template <class... Parts>
+void require(bool condition, Parts... rule) {
+    if (!condition) throw std::invalid_argument((text(rule) + ...));
 }
 
 index_t product(std::initializer_list<index_t> factors, const char* what) {
     index_t result = 1;
     for (const index_t factor : factors) {
-        require(factor >= 0, std::string(what) + ": sizes must not be negative, received " + std::to_string(factor));
+        require(factor >= 0, what, ": sizes must not be negative, received ", factor);
         if (factor == 0) return 0;
     }
     for (const index_t factor : factors) {
-        require(result <= largest / factor, std::string(what) + ": too many elements");
+        require(result <= largest / factor, what, ": too many elements");
         result *= factor;
     }
     return result;
@@ -39,30 +44,24 @@ struct Window {
 
 // The extent of a dilated window; all parts are within [1, largest] or [0, largest].
 index_t extent(const Window& w) {
-    const std::string axis(w.axis);
-    require(w.size >= 1 && w.size <= largest,
-            axis + " window size must be at least 1, received " + std::to_string(w.size));
-    require(w.stride >= 1 && w.stride <= largest,
-            axis + " stride must be at least 1, received " + std::to_string(w.stride));
-    require(w.dilation >= 1 && w.dilation <= largest,
-            axis + " dilation must be at least 1, received " + std::to_string(w.dilation));
-    require(w.pad_before >= 0 && w.pad_before <= largest && w.pad_after >= 0 && w.pad_after <= largest,
-            axis + " padding must not be negative, received (" + std::to_string(w.pad_before) + ", " +
-                std::to_string(w.pad_after) + ")");
-    require(w.size == 1 || w.dilation <= largest / (w.size - 1), axis + " window is too large");
+    require(w.size >= 1 && w.size <= largest, w.axis, " window size must be at least 1, received ", w.size);
+    require(w.stride >= 1 && w.stride <= largest, w.axis, " stride must be at least 1, received ", w.stride);
+    require(w.dilation >= 1 && w.dilation <= largest, w.axis, " dilation must be at least 1, received ", w.dilation);
+    require(w.pad_before >= 0 && w.pad_before <= largest && w.pad_after >= 0 && w.pad_after <= largest, w.axis,
+            " padding must not be negative, received (", w.pad_before, ", ", w.pad_after, ")");
+    require(w.size == 1 || w.dilation <= largest / (w.size - 1), w.axis, " window is too large");
     return w.dilation * (w.size - 1) + 1;
 }
 
 index_t padded_length(index_t in, const Window& w) {
-    require(in >= 0 && in <= largest,
-            std::string(w.axis) + " size must not be negative, received " + std::to_string(in));
+    require(in >= 0 && in <= largest, w.axis, " size must not be negative, received ", in);
     return in + w.pad_before + w.pad_after;
 }
 
 index_t windows(index_t in, const Window& w) {
     const index_t reach = extent(w), padded = padded_length(in, w);
-    require(padded >= reach, std::string(w.axis) + " window must fit the padded input, expected at most " +
-                                 std::to_string(padded) + ", received " + std::to_string(reach));
+    require(padded >= reach, w.axis, " window must fit the padded input, expected at most ", padded, ", received ",
+            reach);
     return (padded - reach) / w.stride + 1;
 }
 
@@ -79,7 +78,7 @@ Conv2dShape conv2d_shape(const Conv2dGeometry& geometry, index_t batch, index_t 
                           geometry.pad_top, geometry.pad_bottom};
     const Window horizontal{"horizontal",      kernel_width,      geometry.stride_width, geometry.dilation_width,
                             geometry.pad_left, geometry.pad_right};
-    require(geometry.groups >= 1, "groups must be at least 1, received " + std::to_string(geometry.groups));
+    require(geometry.groups >= 1, "groups must be at least 1, received ", geometry.groups);
     require(in_channels >= 0 && out_channels >= 0, "channels must not be negative");
     require(in_channels % geometry.groups == 0, "input channels must be divisible by groups");
     require(out_channels % geometry.groups == 0, "output channels must be divisible by groups");

@@ -86,20 +86,20 @@ void* acquire_block(std::size_t bytes) {
     const int size_class = class_of(bytes);
     const std::size_t size = class_bytes(size_class);
     Pool& p = pool();
-    Header* block = nullptr;
     {
         const std::lock_guard lock(p.mutex);
-        block = p.free_blocks[size_class];
-        if (block) {
+        if (Header* const block = p.free_blocks[size_class]) {
             p.free_blocks[size_class] = block->next;
             p.statistics.cached_bytes -= size;
             --p.statistics.cached_blocks;
+            p.statistics.used_bytes += size;
+            ++p.statistics.used_blocks;
             ++p.statistics.hits;
-        } else {
-            ++p.statistics.misses;
+            return block + 1;
         }
+        ++p.statistics.misses;
     }
-    if (!block) block = allocate(size_class);
+    Header* block = allocate(size_class);
     if (!block) {
         clear_pool();
         block = allocate(size_class);

@@ -1,12 +1,17 @@
-"""Windows as the flat tuples of integers that the core takes."""
+"""Windows as the flat tuples of integers that the core takes, and all that their sizes decide."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastconv._pool_windows import pool_windows
+from fastconv._shapes import conv2d_shapes, image_shape, nhwc_shape
+from fastconv.ops._remembered import remembered
 
 if TYPE_CHECKING:
     from fastconv._core import ConvGeometry, PoolGeometry
     from fastconv._shapes import Conv2DShapes, Windows
+    from fastconv._types import DataFormat, IntOrPair, Padding
 
 
 def conv_geometry(shapes: Conv2DShapes) -> ConvGeometry:
@@ -19,3 +24,73 @@ def pool_geometry(windows: Windows) -> PoolGeometry:
     """Pool size, strides, dilation rates and padding."""
     _, size, strides, dilation, (vertical, horizontal), _ = windows
     return (*size, *strides, *dilation, *vertical, *horizontal)
+
+
+class ConvPlan(NamedTuple):
+    """A convolution whose arguments fit each other; `result_shape` is in the data format."""
+
+    filters: int
+    result_shape: tuple[int, int, int, int]
+    geometry: ConvGeometry
+
+
+class PoolPlan(NamedTuple):
+    """A pooling whose arguments fit each other; `result_shape` is in the data format."""
+
+    result_shape: tuple[int, int, int, int]
+    geometry: PoolGeometry
+
+
+@remembered(sizes=2)
+def conv2d_plan(
+    operation: str,
+    x_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    strides: IntOrPair,
+    padding: Padding,
+    dilation_rate: IntOrPair,
+    groups: int,
+    data_format: DataFormat,
+) -> ConvPlan:
+    """Check the shapes and options of a convolution."""
+    shapes = conv2d_shapes(
+        operation,
+        x_shape,
+        kernel_shape,
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        groups=groups,
+        data_format=data_format,
+    )
+    size = shapes.windows.output_size
+    result_shape = image_shape(shapes.batch, size, shapes.filters, data_format)
+    return ConvPlan(shapes.filters, result_shape, conv_geometry(shapes))
+
+
+@remembered(sizes=1)
+def pool2d_plan(
+    operation: str,
+    x_shape: tuple[int, ...],
+    data_format: DataFormat,
+    pool_size: IntOrPair,
+    strides: IntOrPair | None,
+    padding: Padding = "valid",
+    dilation_rate: IntOrPair = 1,
+    ceil_mode: bool = False,
+    strides_argument: str = "strides",
+) -> PoolPlan:
+    """Check the shape and options of a pooling."""
+    batch, height, width, channels = nhwc_shape(operation, "x", x_shape, data_format)
+    windows = pool_windows(
+        operation,
+        (height, width),
+        pool_size,
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        ceil_mode=ceil_mode,
+        strides_argument=strides_argument,
+    )
+    result_shape = image_shape(batch, windows.output_size, channels, data_format)
+    return PoolPlan(result_shape, pool_geometry(windows))

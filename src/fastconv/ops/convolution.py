@@ -11,12 +11,11 @@ from fastconv._shapes import (
     check_activation,
     check_kernel_shape,
     check_wrt,
-    conv2d_shapes,
     conv_transpose_windows,
     image_shape,
     nhwc_shape,
 )
-from fastconv.ops._geometry import conv_geometry
+from fastconv.ops._geometry import conv2d_plan, conv_geometry
 from fastconv.ops._memory import (
     channels_last,
     channels_last_buffer,
@@ -94,32 +93,24 @@ def conv2d(
     operation = "conv2d"
     x = float_array(operation, "x", x, rank=4)
     kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)
-    shapes = conv2d_shapes(
-        operation,
-        x.shape,
-        kernel.shape,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        groups=groups,
-        data_format=data_format,
+    plan = conv2d_plan(
+        operation, x.shape, kernel.shape, strides, padding, dilation_rate, groups, data_format
     )
     inputs = [x, kernel]
     if bias is not None:
         bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
-        check_shape(operation, "bias", bias.shape, (shapes.filters,))
+        check_shape(operation, "bias", bias.shape, (plan.filters,))
         inputs.append(bias)
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
-    shape = image_shape(shapes.batch, shapes.windows.output_size, shapes.filters, data_format)
-    y = result(operation, out, shape, x.dtype, inputs)
+    y = result(operation, out, plan.result_shape, x.dtype, inputs)
     buffer = channels_last_buffer(operation, y, data_format)
     _core.conv2d(
         channels_last(operation, x, data_format, threads),
         packed(operation, kernel),
         None if bias is None else packed(operation, bias),
         buffer,
-        conv_geometry(shapes),
+        plan.geometry,
         activation == "relu",
         threads,
     )
@@ -174,22 +165,14 @@ def conv2d_gradients(
     kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)
     grad = float_array(operation, "grad", grad, rank=4, dtype=x.dtype)
     names = check_wrt(operation, wrt)
-    shapes = conv2d_shapes(
-        operation,
-        x.shape,
-        kernel.shape,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        groups=groups,
-        data_format=data_format,
+    plan = conv2d_plan(
+        operation, x.shape, kernel.shape, strides, padding, dilation_rate, groups, data_format
     )
-    expected = image_shape(shapes.batch, shapes.windows.output_size, shapes.filters, data_format)
-    check_shape(operation, "grad", grad.shape, expected)
+    check_shape(operation, "grad", grad.shape, plan.result_shape)
     threads = core_threads(operation, num_threads)
-    sizes = (x.shape, kernel.shape, (shapes.filters,))
+    sizes = (x.shape, kernel.shape, (plan.filters,))
     gradients = gradient_results(operation, out, names, sizes, x.dtype, (x, kernel, grad))
-    geometry = conv_geometry(shapes)
+    geometry = plan.geometry
     dy = channels_last(operation, grad, data_format, threads)
     if gradients.x is not None:
         dx = channels_last_buffer(operation, gradients.x, data_format)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
-from fastconv._pool_windows import pool_windows
-from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape
+from fastconv._shapes import check_activation, check_wrt
 from fastconv.ops._codes import checked_codes, codes_array
-from fastconv.ops._geometry import conv_geometry, pool_geometry
+from fastconv.ops._geometry import conv2d_plan, pool2d_plan
 from fastconv.ops._memory import (
     INT64,
     allocate,
@@ -128,31 +128,28 @@ def conv2d_max_pool2d(
     operation = "conv2d_max_pool2d"
     x = float_array(operation, "x", x, rank=4)
     kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)
-    shapes = conv2d_shapes(
-        operation,
-        x.shape,
-        kernel.shape,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        groups=groups,
-        data_format=data_format,
+    conv = conv2d_plan(
+        operation, x.shape, kernel.shape, strides, padding, dilation_rate, groups, data_format
     )
-    pooling = pool_windows(
+    pool = pool2d_plan(
         operation,
-        shapes.windows.output_size,
+        conv.result_shape,
+        data_format,
         pool_size,
-        strides=pool_strides,
-        strides_argument="pool_strides",
+        pool_strides,
+        "valid",
+        1,
+        False,
+        "pool_strides",
     )
     inputs = [x, kernel]
     if bias is not None:
         bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
-        check_shape(operation, "bias", bias.shape, (shapes.filters,))
+        check_shape(operation, "bias", bias.shape, (conv.filters,))
         inputs.append(bias)
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
-    shape = image_shape(shapes.batch, pooling.output_size, shapes.filters, data_format)
+    shape = pool.result_shape
     y = result(operation, out, shape, x.dtype, inputs)
     argmax: IntArray | None = allocate(operation, shape, INT64) if return_argmax else None
     y_buffer = channels_last_buffer(operation, y, data_format)
@@ -163,8 +160,8 @@ def conv2d_max_pool2d(
         None if bias is None else packed(operation, bias),
         y_buffer,
         argmax_buffer,
-        conv_geometry(shapes),
-        pool_geometry(pooling),
+        conv.geometry,
+        pool.geometry,
         activation == "relu",
         threads,
     )
@@ -229,34 +226,29 @@ def conv2d_max_pool2d_gradients(
     y = float_array(operation, "y", y, rank=4, dtype=x.dtype)
     check_activation(operation, activation)
     names = check_wrt(operation, wrt)
-    shapes = conv2d_shapes(
-        operation,
-        x.shape,
-        kernel.shape,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        groups=groups,
-        data_format=data_format,
+    conv = conv2d_plan(
+        operation, x.shape, kernel.shape, strides, padding, dilation_rate, groups, data_format
     )
-    conv_size = shapes.windows.output_size
-    pooling = pool_windows(
+    pool = pool2d_plan(
         operation,
-        conv_size,
+        conv.result_shape,
+        data_format,
         pool_size,
-        strides=pool_strides,
-        strides_argument="pool_strides",
+        pool_strides,
+        "valid",
+        1,
+        False,
+        "pool_strides",
     )
-    pooled_shape = image_shape(shapes.batch, pooling.output_size, shapes.filters, data_format)
-    check_shape(operation, "grad", grad.shape, pooled_shape)
-    check_shape(operation, "y", y.shape, pooled_shape)
-    codes = codes_array(operation, argmax, pooled_shape)
+    check_shape(operation, "grad", grad.shape, pool.result_shape)
+    check_shape(operation, "y", y.shape, pool.result_shape)
+    codes = codes_array(operation, argmax, pool.result_shape)
     threads = core_threads(operation, num_threads)
-    sizes = (x.shape, kernel.shape, (shapes.filters,))
+    sizes = (x.shape, kernel.shape, (conv.filters,))
     inputs = (x, kernel, grad, codes, y)
     gradients = gradient_results(operation, out, names, sizes, x.dtype, inputs)
     dx = None if gradients.x is None else channels_last_buffer(operation, gradients.x, data_format)
-    with checked_codes(operation, codes, conv_size[0] * conv_size[1] * shapes.filters):
+    with checked_codes(operation, codes, math.prod(conv.result_shape[1:])):
         _core.conv2d_max_pool2d_gradients(
             channels_last(operation, x, data_format, threads),
             packed(operation, kernel),
@@ -266,8 +258,8 @@ def conv2d_max_pool2d_gradients(
             dx,
             gradients.kernel,
             gradients.bias,
-            conv_geometry(shapes),
-            pool_geometry(pooling),
+            conv.geometry,
+            pool.geometry,
             activation == "relu",
             threads,
         )

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
-from fastconv._pool_windows import pool_windows
 from fastconv._shapes import image_shape, input_shape_argument, nhwc_shape
 from fastconv.ops._codes import checked_codes, codes_array
-from fastconv.ops._geometry import pool_geometry
+from fastconv.ops._geometry import pool2d_plan
 from fastconv.ops._memory import (
     INT64,
     allocate,
@@ -109,18 +108,10 @@ def max_pool2d(
     """
     operation = "max_pool2d"
     x = float_array(operation, "x", x, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "x", x.shape, data_format)
-    windows = pool_windows(
-        operation,
-        (height, width),
-        pool_size,
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        ceil_mode=ceil_mode,
+    shape, geometry = pool2d_plan(
+        operation, x.shape, data_format, pool_size, strides, padding, dilation_rate, ceil_mode
     )
     threads = core_threads(operation, num_threads)
-    shape = image_shape(batch, windows.output_size, channels, data_format)
     y = result(operation, out, shape, x.dtype, (x,))
     argmax: IntArray | None = allocate(operation, shape, INT64) if return_argmax else None
     y_buffer = channels_last_buffer(operation, y, data_format)
@@ -129,7 +120,7 @@ def max_pool2d(
         channels_last(operation, x, data_format, threads),
         y_buffer,
         argmax_buffer,
-        pool_geometry(windows),
+        geometry,
         threads,
     )
     store(y_buffer, y, data_format, threads)
@@ -218,14 +209,12 @@ def average_pool2d(
     """
     operation = "average_pool2d"
     x = float_array(operation, "x", x, rank=4)
-    batch, height, width, channels = nhwc_shape(operation, "x", x.shape, data_format)
-    windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
+    shape, geometry = pool2d_plan(operation, x.shape, data_format, pool_size, strides, padding)
     threads = core_threads(operation, num_threads)
-    shape = image_shape(batch, windows.output_size, channels, data_format)
     y = result(operation, out, shape, x.dtype, (x,))
     buffer = channels_last_buffer(operation, y, data_format)
     _core.average_pool2d(
-        channels_last(operation, x, data_format, threads), buffer, pool_geometry(windows), threads
+        channels_last(operation, x, data_format, threads), buffer, geometry, threads
     )
     store(buffer, y, data_format, threads)
     return y
@@ -269,17 +258,16 @@ def average_pool2d_gradient(
     operation = "average_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
     batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
-    windows = pool_windows(operation, (height, width), pool_size, strides=strides, padding=padding)
-    expected = image_shape(batch, windows.output_size, channels, data_format)
+    shape = image_shape(batch, (height, width), channels, data_format)
+    expected, geometry = pool2d_plan(operation, shape, data_format, pool_size, strides, padding)
     check_shape(operation, "grad", grad.shape, expected)
     threads = core_threads(operation, num_threads)
-    shape = image_shape(batch, (height, width), channels, data_format)
     dx = result(operation, out, shape, grad.dtype, (grad,))
     buffer = channels_last_buffer(operation, dx, data_format)
     _core.average_pool2d_gradient(
         channels_last(operation, grad, data_format, threads),
         buffer,
-        pool_geometry(windows),
+        geometry,
         threads,
     )
     store(buffer, dx, data_format, threads)
