@@ -165,7 +165,7 @@ bool winograd_output(const WinogradOutput<T>& op) noexcept {
             if (second_column) store(out + op.row_stride + op.pixel_stride, y[3]);
         }
     }
-    return mask_bits(different(check, vec<T>{})) == 0;
+    return mask_bits(static_cast<mask<T>>(different(check, vec<T>{}))) == 0;
 }
 
 template <class T>
