@@ -87,21 +87,39 @@ def test_results_have_the_bits_of_the_single_steps(make: Any, num_threads: int) 
 
 
 @pytest.mark.usefixtures("isa")
-def test_changed_weights_are_seen() -> None:
+def test_values_that_winograd_cannot_take(num_threads: int) -> None:
     model = m1()
     plan = plan_of(model)
-    x = floats(1, 3, 28, 28, 1)
-    before = plan.forward(x)
-    native = plan._native
-    for variable in model.weights:
-        variable.value += np.float32(0.25)  # in place, behind everyone's back
-        result = plan.forward(x)
-        assert plan._native is native
-        assert_same_bits(result, step_by_step(plan, x))
-        assert not np.array_equal(result, before)
-        before = result
-    model.fit(np.zeros((4, 28, 28, 1)), np.zeros(4), epochs=1, verbose=0)  # moves the weights
-    assert_same_bits(plan.forward(x), step_by_step(plan, x))
+    with config.num_threads(num_threads), np.errstate(all="ignore"):
+        for batch in (1, 3):
+            for value in (1e37, np.inf, np.nan):
+                for place in ((0, 0), (13, 14), (27, 27)):
+                    x = floats(batch, batch, 28, 28, 1)
+                    x[(-1, *place)] = value
+                    assert_same_bits(plan.forward(x), step_by_step(plan, x))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.usefixtures("isa")
+def test_changed_weights_are_seen(samples: int, num_threads: int) -> None:
+    model = m1()
+    plan = plan_of(model)
+    x = floats(1, samples, 28, 28, 1)
+    with config.num_threads(num_threads):
+        before = plan.forward(x)
+        native = plan._native
+        for variable in model.weights:
+            for place in (0, variable.value.size // 2, -1):
+                variable.value.flat[place] += np.float32(0.25)  # in place, behind everyone's back
+                result = plan.forward(x)
+                assert plan._native is native
+                assert_same_bits(result, step_by_step(plan, x))
+            variable.value += np.float32(0.25)
+            result = plan.forward(x)
+            assert not np.array_equal(result, before)
+            before = result
+        model.fit(np.zeros((4, 28, 28, 1)), np.zeros(4), epochs=1, verbose=0)  # moves the weights
+        assert_same_bits(plan.forward(x), step_by_step(plan, x))
 
 
 def test_level_and_precision_may_change() -> None:

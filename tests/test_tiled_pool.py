@@ -151,6 +151,18 @@ def test_nan_and_infinity_go_the_exact_way() -> None:
         assert_equal(np.isposinf(y), np.isposinf(y_expected))
 
 
+def test_values_too_large_for_winograd_slow_down_their_own_rows() -> None:
+    """The bits of a row of windows depend on what it reads, not on the rows computed beside it."""
+    x, kernel = floats(1, 2, 13, 13, 32), floats(2, 3, 3, 32, 64)
+    ordinary, _ = forward(x, kernel, None, CONV, True, 1)
+    x[:, 6, 2] = 1e37
+    for threads in (1, 2, 3):
+        y, _ = forward(x, kernel, None, CONV, True, threads)
+        for row, reads in enumerate(range(0, 10, 2)):
+            same = np.array_equal(y[:, row], ordinary[:, row])
+            assert same == (not reads <= 6 < reads + 4)
+
+
 @pytest.mark.usefixtures("strict")
 def test_strict_switches_winograd_off() -> None:
     x, kernel = floats(1, 4, 13, 13, 32), floats(2, 3, 3, 32, 64)

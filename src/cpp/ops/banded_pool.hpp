@@ -24,10 +24,10 @@ class BandedPool {
 
     // One band of one image, of which x, y and the maxima are the beginnings.
     void run(Range rows, const T* x, const T* bias, Activation activation, T* y, Maxima maxima, T* buffer) const;
-
-  private:
+    // The rows of the convolution that pooled rows read.
     Range rows_read(Range pooled) const;
 
+  private:
     Conv2dShape conv_;
     Pool2dShape pool_;
     PoolingStrips strips_;

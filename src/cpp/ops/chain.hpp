@@ -1,7 +1,9 @@
 // Prediction as one call: a chain of layers whose weights are prepared once and kept as long as they do not change.
 //
 // Large batches are cut into blocks of images that run through all layers on one thread, so that what lies between
-// two layers stays in that thread's cache; small ones share the work of each layer. Both give the bits of the single
+// two layers stays in that thread's cache. Images too few for that are cut into parts: each thread takes a part of
+// what a group of layers gives through all of them, with what it needs of the layers between, the seams twice, as
+// lines that go from one core's cache to another's cost more than computing them. Both give the bits of the single
 // operations.
 #pragma once
 
@@ -9,6 +11,7 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/pool2d.hpp"
 
@@ -24,13 +27,18 @@ class Stage {
     Stage(index_t in_size, index_t out_size) : in_size(in_size), out_size(out_size) {}
     virtual ~Stage() = default;
 
-    // Brings the weights into the order of the active level, for batches of this size and number of threads.
-    virtual void prepare(index_t batch, int num_threads) = 0;
-    // Into how many parts the work on one image can be cut.
-    virtual index_t parts() const { return 1; }
-    virtual index_t scratch_size(index_t images) const = 0;
-    // Part `part` of `parts` of the images.
-    virtual void run(index_t images, index_t part, index_t parts, const float* x, float* y, float* scratch) const = 0;
+    // Brings the weights into the order of the active level.
+    virtual void prepare(int num_threads) = 0;
+    // Elements of a unit: an image's result consists of units, one after the other, that can be computed apart. The
+    // last may be smaller.
+    virtual index_t unit_size() const = 0;
+    index_t units() const { return (out_size + unit_size() - 1) / unit_size(); }
+    // The elements of an image that some of its units read.
+    virtual Range reads(Range units) const = 0;
+    virtual index_t scratch_size() const = 0;
+    // Some units of each image; of several images all of them. False, with y void, if something about these units
+    // alone does not tell how to compute them; about all units it always does.
+    virtual bool run(index_t images, Range units, const float* x, float* y, float* scratch) const = 0;
     virtual double multiplications() const = 0;  // for one image
 
     const index_t in_size, out_size;  // elements of an image
@@ -62,10 +70,24 @@ class Chain {
     void run(index_t batch, const float* x, float* y, int num_threads);
 
   private:
-    bool is_current(bool split) const;
-    void prepare(bool split, index_t batch, int num_threads);
-    void run_by_blocks(index_t batch, const float* x, float* y, int threads) const;
-    void run_by_stages(index_t batch, const float* x, float* y, int num_threads) const;
+    struct Group {
+        std::size_t first, last;  // stages [first, last)
+    };
+    struct Results {  // of two stages in turn, and scratch memory, of one thread
+        float *even, *odd, *scratch;
+    };
+
+    bool is_prepared() const;
+    // Whether part `part` of `parts` of the weights is what it was at the preparation.
+    bool are_known(index_t part, index_t parts) const;
+    void prepare(int num_threads);
+    bool is_worth_joining(Group group) const;
+    // False if the weights have changed: then y is void.
+    bool run_by_blocks(index_t batch, const float* x, float* y, int threads) const;
+    bool run_by_parts(index_t batch, const float* x, float* y, int threads) const;
+    // Units of what stage `stage` makes of an image that goes in at stage `first`.
+    bool run_units(std::size_t first, std::size_t stage, Range units, const float* x, float* y,
+                   const Results& own) const;
 
     std::vector<std::unique_ptr<Stage>> stages_;
     std::vector<Weights> weights_;
@@ -73,7 +95,8 @@ class Chain {
     // What the stages were prepared for.
     std::vector<float> known_weights_;
     const kernels::Kernels* known_kernels_ = nullptr;
-    bool known_strict_ = false, known_split_ = false;
+    bool known_strict_ = false;
+    std::vector<Group> groups_;
 };
 
 }  // namespace fastconv::ops

@@ -9,14 +9,21 @@
 #include "ops/pooling.hpp"
 #include "ops/tiled_pool.hpp"
 #include "ops/winograd_conv2d.hpp"
-#include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-Range part_of(index_t length, index_t part, index_t parts) {
-    const auto [begin, end] = runtime::share(length, static_cast<int>(part), static_cast<int>(parts));
-    return {begin, end};
+// Where in an image the rows lie that windows at `rows` read.
+Range elements_read(Range rows, index_t stride, index_t pad, index_t window, index_t dilation, index_t in_height,
+                    index_t row_size) {
+    const index_t begin = std::max<index_t>(0, rows.begin * stride - pad);
+    const index_t end = std::min(in_height, (rows.end - 1) * stride - pad + (window - 1) * dilation + 1);
+    return {begin * row_size, std::max(begin, end) * row_size};
+}
+
+Range elements_read(Range rows, const Conv2dShape& s) {
+    return elements_read(rows, s.stride_height, s.pad_top, s.kernel_height, s.dilation_height, s.in_height,
+                         s.in_width * s.in_channels);
 }
 
 class ConvPoolStage : public Stage {
@@ -30,33 +37,49 @@ class ConvPoolStage : public Stage {
           bias_(bias),
           activation_(activation) {}
 
-    void prepare(index_t batch, int num_threads) override {
-        Conv2dShape batched = conv_;
-        batched.batch = batch;
+    void prepare(int num_threads) override {
         banded_.emplace(conv_, pool_, kernel_, num_threads);
         tiled_.reset();
-        if (auto tiled = TiledPool<float>::make(batched, pool_, kernel_, bias_, num_threads))
-            tiled_.emplace(std::move(*tiled));
+        if (auto tiled = TiledPool<float>::make(conv_, pool_, kernel_, bias_, 1)) tiled_.emplace(std::move(*tiled));
     }
-    index_t parts() const override { return tiled_ && tiled_->blocks() > 1 ? tiled_->blocks() : pool_.out_height; }
-    index_t scratch_size(index_t) const override {
+    // A window, or a row of them.
+    index_t unit_size() const override { return pool_.channels * pool_.out_width / a_row(); }
+    Range reads(Range units) const override { return elements_read(banded_->rows_read(rows(units)), conv_); }
+    index_t scratch_size() const override {
         return std::max(banded_->buffer_size(band()), tiled_ ? tiled_->buffer_size(band()) : 0);
     }
-    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float* scratch) const override {
-        const bool by_blocks = tiled_ && tiled_->blocks() > 1;
-        const Range blocks = tiled_ ? (by_blocks ? part_of(tiled_->blocks(), part, parts) : Range{0, 1}) : Range{};
-        const Range all = by_blocks ? Range{0, pool_.out_height} : part_of(pool_.out_height, part, parts);
+    bool run(index_t images, Range units, const float* x, float* y, float* scratch) const override {
         for (index_t n = 0; n < images; ++n, x += in_size, y += out_size) {
-            for (index_t row = all.begin; row < all.end; row += band()) {
-                const Range rows{row, std::min(all.end, row + band())};
-                if (tiled_ && tiled_->run(rows, blocks, x, activation_, y, nullptr, scratch)) continue;
-                if (!by_blocks || part == 0) banded_->run(rows, x, bias_, activation_, y, {}, scratch);
+            for (index_t first = units.begin, last; first < units.end; first = last) {
+                last = std::min(units.end, (first / a_row() + band()) * a_row());
+                if (tiled_ && run_tiled({first, last}, x, y, scratch)) continue;
+                if (!run_rows({first, last}, x, y, scratch)) return false;
             }
         }
+        return true;
     }
     double multiplications() const override { return conv_.multiplications(); }
 
   private:
+    index_t a_row() const { return tiled_ ? pool_.out_width : 1; }  // units of a row
+    Range rows(Range units) const { return {units.begin / a_row(), (units.end + a_row() - 1) / a_row()}; }
+    bool run_tiled(Range units, const float* x, float* y, float* scratch) const {
+        return tiled_->run(units, {0, tiled_->blocks()}, x, activation_, y, nullptr, scratch);
+    }
+    // Each row by the rule that its own values ask for, so that the bits do not depend on what is computed together.
+    bool run_rows(Range units, const float* x, float* y, float* scratch) const {
+        if (!tiled_) {
+            banded_->run(units, x, bias_, activation_, y, {}, scratch);
+            return true;
+        }
+        for (index_t first = units.begin, last; first < units.end; first = last) {
+            last = std::min(units.end, (first / a_row() + 1) * a_row());
+            if (run_tiled({first, last}, x, y, scratch)) continue;
+            if (last - first < a_row()) return false;
+            banded_->run(rows({first, last}), x, bias_, activation_, y, {}, scratch);
+        }
+        return true;
+    }
     index_t band() const {
         return tiled_ ? std::min(tiled_->rows_at_once(), pool_.out_height) : banded_->rows_at_once();
     }
@@ -78,7 +101,7 @@ class ConvStage : public Stage {
           bias_(bias),
           activation_(activation) {}
 
-    void prepare(index_t, int num_threads) override {
+    void prepare(int num_threads) override {
         contractions_.clear();
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);
@@ -86,23 +109,32 @@ class ConvStage : public Stage {
         if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_, num_threads))
             winograd_.emplace(std::move(*winograd));
     }
-    index_t parts() const override { return winograd_ ? winograd_->tile_rows() : shape_.out_height; }
-    index_t scratch_size(index_t) const override { return winograd_ ? winograd_->scratch_size() : 0; }
-    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float* scratch) const override {
+    // A row, or a row of Winograd's tiles of 2x2.
+    index_t unit_size() const override { return rows_of_unit() * shape_.out_width * shape_.out_channels; }
+    Range reads(Range units) const override { return elements_read(rows(units), shape_); }
+    index_t scratch_size() const override { return winograd_ ? winograd_->scratch_size() : 0; }
+    bool run(index_t images, Range units, const float* x, float* y, float* scratch) const override {
         if (winograd_) {
-            const Range rows = part_of(images * winograd_->tile_rows(), part, parts);
-            return winograd_->run(rows, contractions_.front(), x, bias_, activation_, y, scratch);
+            // Rows of tiles are counted through all images, of which several are given as a whole.
+            const Range tile_rows = images == 1 ? units : Range{0, images * winograd_->tile_rows()};
+            winograd_->run(tile_rows, contractions_.front(), x, bias_, activation_, y, scratch);
+            return true;
         }
         const index_t depth = shape_.in_channels / groups(), filters = shape_.out_channels / groups();
         for (index_t g = 0; g < groups(); ++g) {
             const Contraction<float>& group = contractions_[static_cast<std::size_t>(g)];
-            group.run(images, part_of(shape_.out_height, part, parts), {0, group.blocks()}, x + g * depth,
-                      y + g * filters, 0, bias_ ? bias_ + g * filters : nullptr, activation_);
+            group.run(images, rows(units), {0, group.blocks()}, x + g * depth, y + g * filters, 0,
+                      bias_ ? bias_ + g * filters : nullptr, activation_);
         }
+        return true;
     }
     double multiplications() const override { return shape_.multiplications(); }
 
   private:
+    index_t rows_of_unit() const { return winograd_ ? 2 : 1; }
+    Range rows(Range units) const {
+        return {units.begin * rows_of_unit(), std::min(units.end * rows_of_unit(), shape_.out_height)};
+    }
     index_t groups() const { return static_cast<index_t>(contractions_.size()); }
 
     Conv2dShape shape_;
@@ -118,14 +150,18 @@ class MaxPoolStage : public Stage {
     explicit MaxPoolStage(const Pool2dShape& shape)
         : Stage(shape.input_size(), shape.output_size()), shape_(shape), strips_(shape) {}
 
-    void prepare(index_t, int) override {}
-    index_t parts() const override { return shape_.out_height; }
-    index_t scratch_size(index_t) const override { return 0; }
-    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float*) const override {
-        const Range rows = part_of(shape_.out_height, part, parts);
+    void prepare(int) override {}
+    index_t unit_size() const override { return shape_.out_width * shape_.channels; }  // a row
+    Range reads(Range units) const override {
+        return elements_read(units, shape_.stride_height, shape_.pad_top, shape_.pool_height, shape_.dilation_height,
+                             shape_.in_height, shape_.in_width * shape_.channels);
+    }
+    index_t scratch_size() const override { return 0; }
+    bool run(index_t images, Range units, const float* x, float* y, float*) const override {
         for (index_t n = 0; n < images; ++n, x += in_size, y += out_size)
-            for (index_t row = rows.begin; row < rows.end; ++row)
+            for (index_t row = units.begin; row < units.end; ++row)
                 strips_.for_row(row, x, y, nullptr, nullptr, dispatch::active<float>().max_pool);
+        return true;
     }
     double multiplications() const override {
         return static_cast<double>(out_size * shape_.pool_height * shape_.pool_width) / 4;
@@ -141,13 +177,13 @@ class DenseStage : public Stage {
     DenseStage(index_t inputs, index_t units, const float* kernel, const float* bias, Activation activation)
         : Stage(inputs, units), kernel_(kernel), bias_(bias), activation_(activation) {}
 
-    void prepare(index_t, int num_threads) override {
-        matrix_.emplace(out_size, in_size, kernel_, false, true, num_threads);
-    }
-    index_t parts() const override { return matrix_->blocks(); }
-    index_t scratch_size(index_t) const override { return 0; }
-    void run(index_t images, index_t part, index_t parts, const float* x, float* y, float*) const override {
-        matrix_->multiply(images, part_of(matrix_->blocks(), part, parts), x, bias_, activation_, y);
+    void prepare(int num_threads) override { matrix_.emplace(out_size, in_size, kernel_, false, true, num_threads); }
+    index_t unit_size() const override { return matrix_->width(); }
+    Range reads(Range) const override { return {0, in_size}; }
+    index_t scratch_size() const override { return 0; }
+    bool run(index_t images, Range units, const float* x, float* y, float*) const override {
+        matrix_->multiply(images, units, x, bias_, activation_, y);
+        return true;
     }
     double multiplications() const override { return static_cast<double>(in_size) * static_cast<double>(out_size); }
 

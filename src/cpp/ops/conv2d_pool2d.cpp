@@ -116,15 +116,22 @@ void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, c
         const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
                               maxima.codes ? maxima.codes + n * image_out : nullptr};
         std::uint8_t* codes = code_size ? code_buffers.data() + n * code_size : of_image.codes;
-        const bool done = tiled && tiled->run({begin, end}, {first_block, last_block}, x + n * image_in, activation,
-                                              y + n * image_out, codes, buffer);
-        if (!done) {
-            if (part == 0)
-                banded.run({begin, end}, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
-        } else if (maxima.argmax) {
-            for_windows(
-                s, p, {begin, end}, tiled->columns({first_block, last_block}),
-                [&](index_t i, index_t corner) { of_image.argmax[i] = corner + window.offset[codes[i] & 3]; });
+        const auto run_tiled = [&](Range rows) {
+            const bool done = tiled && tiled->run(tiled->windows(rows), {first_block, last_block}, x + n * image_in,
+                                                  activation, y + n * image_out, codes, buffer);
+            if (done && maxima.argmax)
+                for_windows(s, p, rows, tiled->columns({first_block, last_block}), [&](index_t i, index_t corner) {
+                    of_image.argmax[i] = corner + window.offset[codes[i] & 3];
+                });
+            return done;
+        };
+        if (run_tiled({begin, end})) return;
+        // Each row by the rule that its own values ask for, so that the bits do not depend on the bands.
+        const index_t step = tiled ? 1 : end - begin;
+        for (index_t row = begin; row < end; row += step) {
+            const Range rows{row, row + step};
+            if (!run_tiled(rows) && part == 0)
+                banded.run(rows, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
         }
     });
 }

@@ -20,6 +20,7 @@ class PreparedMatrix {
     PreparedMatrix(index_t columns, index_t depth, const T* b, bool transposed, bool keep_in_place, int num_threads);
 
     index_t blocks() const { return blocks_; }  // of columns
+    index_t width() const { return width_; }    // of a block
     index_t tallest_tile() const;
     // Rows of `a` whose share of a pass stays in the second-level cache.
     index_t rows_at_once() const;

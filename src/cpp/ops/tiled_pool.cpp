@@ -43,7 +43,7 @@ template <class T>
 TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& p, const T* kernel, const T* bias,
                         int num_threads)
     : conv_(s),
-      windows_per_row_(p.out_width),
+      grid_{p.out_height, p.out_width},
       padded_width_(s.in_width + s.pad_left + s.pad_right),
       padded_(!winograd && s.pad_top + s.pad_bottom + s.pad_left + s.pad_right > 0),
       in_registers_(winograd && dispatch::active<T>().winograd_conv_pool),
@@ -66,8 +66,7 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
     safe_magnitude_ = safe ? std::min(largest, largest / std::max(T(1), products * weight)) : T(-1);
 
     if (!winograd) return;
-    winograd_.emplace(TileGrid{p.out_height, p.out_width},
-                      TiledImages{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left},
+    winograd_.emplace(grid_, TiledImages{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left},
                       TransformedWeights<T>::forward(s, kernel, block_vectors_, num_threads));
 }
 
@@ -75,40 +74,42 @@ template <class T>
 index_t TiledPool<T>::rows_at_once() const {
     const index_t transformed = 16 * (conv_.in_channels + (in_registers_ ? 0 : conv_.out_channels));
     const index_t tile = winograd_ ? transformed : conv_.out_channels;
-    return std::max<index_t>(1, scratch_bytes / (tile * windows_per_row_ * static_cast<index_t>(sizeof(T))));
+    return std::max<index_t>(1, scratch_bytes / (tile * grid_.columns * static_cast<index_t>(sizeof(T))));
 }
 
 template <class T>
 index_t TiledPool<T>::buffer_size(index_t rows) const {
-    const index_t tiles = rows * windows_per_row_;
+    const index_t tiles = rows * grid_.columns;
     if (winograd_)
         return winograd_->v_size(tiles) + (in_registers_ ? 0 : winograd_->m_size(tiles, conv_.out_channels));
     return padded_ ? (2 * rows + conv_.kernel_height - 1) * padded_width_ * conv_.in_channels : 0;
 }
 
 template <class T>
-bool TiledPool<T>::run(Range pooled, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+bool TiledPool<T>::run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
                        T* buffer) const {
     const Conv2dShape& s = conv_;
+    const Range pooled = rows(windows);
     const index_t begin = std::max<index_t>(0, 2 * pooled.begin - s.pad_top);
     const index_t end = std::min(s.in_height, 2 * pooled.end + s.kernel_height - 1 - s.pad_top);
     const index_t row = s.in_width * s.in_channels;
     const index_t size = std::max<index_t>(0, end - begin) * row;
     if (!(dispatch::active<T>().largest_magnitude(size, x + begin * row) <= safe_magnitude_)) return false;
 
-    y += pooled.begin * windows_per_row_ * s.out_channels;
-    if (codes) codes += pooled.begin * windows_per_row_ * s.out_channels;
+    y += windows.begin * s.out_channels;
+    if (codes) codes += windows.begin * s.out_channels;
     if (winograd_)
-        run_winograd(pooled, blocks, x, activation, y, codes, buffer);
+        run_winograd(windows, blocks, x, activation, y, codes, buffer);
     else
-        run_direct(pooled, columns(blocks), x, activation, y, codes, buffer);
+        run_direct(windows, columns(blocks), x, activation, y, codes, buffer);
     return true;
 }
 
 template <class T>
-void TiledPool<T>::run_direct(Range rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
-                              T* buffer) const {
+void TiledPool<T>::run_direct(Range windows, Range columns, const T* x, Activation activation, T* y,
+                              std::uint8_t* codes, T* buffer) const {
     const Conv2dShape& s = conv_;
+    const Range rows = this->rows(windows);
     const index_t top = 2 * rows.begin - s.pad_top, height = 2 * rows.size() + s.kernel_height - 1;
     const index_t row = s.in_width * s.in_channels, padded_row = padded_width_ * s.in_channels;
     if (padded_) {
@@ -129,22 +130,22 @@ void TiledPool<T>::run_direct(Range rows, Range columns, const T* x, Activation 
     strip.columns = columns.size();
     strip.bias = bias_.data() + columns.begin;
     strip.activation = activation;
-    strip.windows = windows_per_row_;
-    for (index_t i = 0; i < rows.size(); ++i) {
-        const index_t place = i * windows_per_row_ * s.out_channels + columns.begin;
-        strip.x = read + 2 * i * padded_row;
+    grid_.for_runs(windows, [&](index_t, index_t i, index_t column, index_t count, index_t before) {
+        const index_t place = before * s.out_channels + columns.begin;
+        strip.x = read + 2 * (i - rows.begin) * padded_row + 2 * column * s.in_channels;
+        strip.windows = count;
         strip.y = y + place;
         strip.codes = codes ? codes + place : nullptr;
         dispatch::active<T>().conv_pool(strip);
-    }
+    });
 }
 
 template <class T>
-void TiledPool<T>::run_winograd(Range rows, Range blocks, const T* x, Activation activation, T* y,
+void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activation activation, T* y,
                                 std::uint8_t* codes, T* buffer) const {
-    const index_t tiles = rows.size() * windows_per_row_;
+    const index_t tiles = windows.size();
     const Range columns = this->columns(blocks);
-    winograd_->transform({rows.begin * windows_per_row_, rows.end * windows_per_row_}, x, buffer);
+    winograd_->transform(windows, x, buffer);
     if (in_registers_) {
         const TransformedWeights<T>& weights = winograd_->weights();
         dispatch::active<T>().winograd_conv_pool(

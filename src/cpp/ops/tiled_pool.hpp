@@ -19,6 +19,7 @@ class TiledPool {
                                          const T* bias, int num_threads);
 
     index_t rows_at_once() const;
+    // For windows of so many rows.
     index_t buffer_size(index_t rows) const;
 
     // Blocks of output channels that can be computed apart.
@@ -27,20 +28,28 @@ class TiledPool {
         return {blocks.begin * width_, std::min(blocks.end * width_, conv_.out_channels)};
     }
 
-    // As BandedPool::run, some blocks of it, with codes unless they are null. False, with nothing written, if a sum
-    // might not be finite: NaN needs the other.
-    bool run(Range rows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes, T* buffer) const;
+    Range windows(Range rows) const { return {rows.begin * grid_.columns, rows.end * grid_.columns}; }
+
+    // As BandedPool::run, some windows, counted row after row, and some blocks of it, with codes unless they are
+    // null. False, with nothing written, if a sum in the rows of the windows might not be finite: NaN needs the
+    // other.
+    bool run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+             T* buffer) const;
 
   private:
+    Range rows(Range windows) const {
+        return {windows.begin / grid_.columns, (windows.end + grid_.columns - 1) / grid_.columns};
+    }
+
     TiledPool(bool winograd, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias,
               int num_threads);
-    void run_direct(Range rows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
+    void run_direct(Range windows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
                     T* buffer) const;
-    void run_winograd(Range rows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+    void run_winograd(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
                       T* buffer) const;
 
     Conv2dShape conv_;
-    index_t windows_per_row_;
+    TileGrid grid_;  // of windows
     index_t padded_width_;
     bool padded_;        // copied with its padding
     bool in_registers_;  // Winograd's transform back
