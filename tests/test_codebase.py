@@ -138,6 +138,19 @@ def test_import_needs_numpy_alone() -> None:
     assert set(result.stdout.split()) - set(before.stdout.split()) == set()
 
 
+def test_import_is_quick() -> None:
+    """What only some programs need is imported where it is used."""
+    code = (
+        "import sys, numpy; known = {*sys.modules}; import fastconv; print(*{*sys.modules} - known)"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    imported = set(result.stdout.split())
+    assert "fastconv.models.plan" in imported
+    slow = {"numpy.random", "numpy.polynomial", "pathlib", "json", "zipfile", "shutil", "csv"}
+    assert not imported & (slow | {"fastconv.saving", "fastconv.datasets", "fastconv.reference"})
+
+
 @pytest.mark.parametrize("data", ["py.typed", "_core.pyi", "datasets/sample/ATTRIBUTION.md"])
 def test_package_data_is_installed(data: str) -> None:
     assert (Path(fastconv.datasets.__file__).parents[1] / data).is_file()

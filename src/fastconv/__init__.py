@@ -18,7 +18,6 @@ from fastconv import (
     ops,
     optimizers,
     regularizers,
-    saving,
     utils,
 )
 from fastconv.config import (
@@ -38,7 +37,7 @@ from fastconv.layers import Input, Layer
 from fastconv.models import Model, Sequential
 
 if TYPE_CHECKING:
-    from fastconv import datasets, reference
+    from fastconv import datasets, reference, saving
 
 __all__ = [
     "Input",
@@ -73,7 +72,7 @@ __all__ = [
     "utils",
 ]
 
-_LAZY = ("datasets", "reference")
+_LAZY = ("datasets", "reference", "saving")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 if TYPE_CHECKING:
     from fastconv._types import FloatArray
@@ -48,6 +47,8 @@ def erf(x: FloatArray) -> FloatArray:
 @cache
 def _coefficients(degree: int) -> tuple[float, ...]:
     """Of the polynomial in t scaled to -1 .. 1, the highest first."""
+    from numpy.polynomial import chebyshev
+
     nodes = chebyshev.chebpts1(degree + 1)
     t = (nodes * (1 - _SMALLEST_T) + 1 + _SMALLEST_T) / 2
     z = 2 / t - 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_source = np.random.Generator(np.random.PCG64())
+_source: np.random.Generator | None = None
 
 
 def seed(value: int) -> None:
@@ -22,6 +22,10 @@ def next_seed() -> int:
     >>> next_seed() == first
     True
     """
+    global _source
+    # At the first use, as importing numpy.random takes longer than importing numpy's arrays.
+    if _source is None:
+        _source = np.random.Generator(np.random.PCG64())
     return int(_source.integers(2**63))
 
 

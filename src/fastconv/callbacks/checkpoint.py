@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from fastconv._errors import value_error
 from fastconv.callbacks.callback import Logs
@@ -90,6 +89,8 @@ class ModelCheckpoint(MonitorCallback):
                     return
                 title += f": {self.monitor} is now {value:.5f}"
                 self.best = value
+        from pathlib import Path
+
         try:
             path = Path(self.filepath.format(**{**logs, "epoch": self._epoch + 1}))
         except (KeyError, IndexError) as error:

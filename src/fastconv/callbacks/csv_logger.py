@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,9 +36,14 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.keys = None
         if not self.append:
+            from pathlib import Path
+
             Path(self.filename).write_text("")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        import csv
+        from pathlib import Path
+
         figures = logs or {}
         if self.keys is None:
             self.keys = sorted(figures)

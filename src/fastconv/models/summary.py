@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +39,8 @@ def summary_text(model: Network, optimizer_bytes: tuple[int, int] | None = None)
         model: may be unbuilt; then shapes and counts are not known.
         optimizer_bytes: number of values and bytes that the optimizer keeps; None before training.
     """
+    import shutil
+
     connections = model.connections()
     layout = _CHAIN if connections is None else _GRAPH
     width = max(min(layout.widest, shutil.get_terminal_size().columns - _MARGIN), 30)
