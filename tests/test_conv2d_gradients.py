@@ -228,6 +228,31 @@ def test_nan_reaches_exactly_what_reads_it(dtype: type) -> None:
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_infinite_weights_reach_exactly_what_they_read(dtype: type) -> None:
+    for case in (
+        ConvCase("few_channels", (2, 9, 10, 1), (3, 4, 1, 19)),
+        ConvCase("padded", (2, 9, 10, 2), (3, 3, 2, 17), padding=1),
+        ConvCase("strided", (2, 9, 11, 2), (5, 5, 2, 16), strides=2, padding=((2, 1), (1, 3))),
+        ConvCase("many_channels", (2, 9, 10, 17), (3, 3, 17, 19), padding=1),
+    ):
+        data = convolution_data(case)
+        for tap in np.ndindex(case.kernel[:2]):
+            kernel, marks = data.kernel.copy(), np.zeros_like(data.kernel)
+            kernel[tap], marks[tap] = 0, 1
+            options: dict[str, Any] = {"wrt": ("x",), **case.options}
+            grad = abs(data.grad) + 1
+            clean = reference.conv2d_gradients(data.x, kernel, grad, **options).x
+            reached = reference.conv2d_gradients(data.x, marks, grad, **options).x
+            kernel[tap] = np.inf
+            actual = ops.conv2d_gradients(
+                *(array.astype(dtype) for array in (data.x, kernel, grad)), **options
+            ).x
+            expected = np.where(reached > 0, np.inf, clean).astype(dtype)
+            assert_equal(actual, expected, f"{case}, tap {tap}")
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("wrt", [("x",), ("kernel",), ("bias",), ("bias", "x"), ()])
 def test_each_gradient_is_the_same_alone(wrt: tuple[str, ...]) -> None:
     case = PARALLEL_CONVOLUTIONS[3]

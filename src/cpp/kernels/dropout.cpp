@@ -28,8 +28,8 @@ FASTCONV_INLINE void philox(std::uint64_t counter, std::uint64_t seed, std::uint
     }
     // Two words make a 64-bit lane; the lanes of both pairs alternate.
     const auto pair0 = (vec<double>)(c0 | c1 << 32), pair1 = (vec<double>)(c2 | c3 << 32);
-    store(reinterpret_cast<double*>(words), interleave_low<double>(pair0, pair1));
-    store(reinterpret_cast<double*>(words + 2 * counters), interleave_high<double>(pair0, pair1));
+    store(reinterpret_cast<double*>(words), interleave<lanes<double>, double>(pair0, pair1, false));
+    store(reinterpret_cast<double*>(words + 2 * counters), interleave<lanes<double>, double>(pair0, pair1, true));
 }
 
 // One word for each lane of T.

@@ -73,6 +73,50 @@ void add_column_sums(index_t rows, index_t columns, const T* x, T* sums) noexcep
     }
 }
 
+// `Vectors` vectors of y from `first` on, so that their chains of additions overlap.
+template <class T, int Vectors, bool inside>
+FASTCONV_INLINE void sum_shifted(const kernels::ShiftedSum<T>& op, index_t first, vec<T> (&sum)[Vectors]) {
+    constexpr int V = lanes<T>;
+    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = broadcast(op.start);
+    for (index_t t = 0; t < op.count; ++t) {
+        const kernels::ShiftedTerm& term = op.terms[t];
+        const T* x = op.x + term.offset + first;
+        if constexpr (inside)
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] += load(x + j * V);
+        else
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] +=
+                load_between(x + j * V, first + j * V, term.first, term.last);
+    }
+    if (op.activation == Activation::relu)
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = larger(vec<T>{}, sum[j]);
+}
+
+template <class T>
+void shifted_sum(const kernels::ShiftedSum<T>& op) noexcept {
+    constexpr int V = lanes<T>, most = 4;
+    index_t first = 0, last = op.size;  // what lies inside all terms
+    for (index_t t = 0; t < op.count; ++t) {
+        if (op.terms[t].first > first) first = op.terms[t].first;
+        if (op.terms[t].last < last) last = op.terms[t].last;
+    }
+    for (index_t i = 0; i < op.size;) {
+        if (i >= first && i + most * V <= last) {
+            vec<T> sum[most];
+            sum_shifted<T, most, true>(op, i, sum);
+            FASTCONV_UNROLL for (int j = 0; j < most; ++j) store(op.y + i + j * V, sum[j]);
+            i += most * V;
+        } else {
+            vec<T> sum[1];
+            sum_shifted<T, 1, false>(op, i, sum);
+            if (op.size - i >= V)
+                store(op.y + i, sum[0]);
+            else
+                store_first(op.y + i, sum[0], static_cast<int>(op.size - i));
+            i += V;
+        }
+    }
+}
+
 template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
     table.add = add<T>;
@@ -80,6 +124,7 @@ void fill(kernels::KernelsOf<T>& table) noexcept {
     table.relu = relu<T>;
     table.relu_gradient = relu_gradient<T>;
     table.add_column_sums = add_column_sums<T>;
+    table.shifted_sum = shifted_sum<T>;
 }
 
 }  // namespace

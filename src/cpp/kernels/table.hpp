@@ -229,6 +229,22 @@ struct WinogradKernel {
     index_t tap_stride, channel_stride;
 };
 
+// y[i] = activation(start + sum over the terms with first <= i < last of x[offset + i]) for i < size.
+// x must be readable up to a whole vector before and beyond each term; size < 2**30.
+struct ShiftedTerm {
+    index_t offset, first, last;
+};
+template <class T>
+struct ShiftedSum {
+    const T* x;
+    const ShiftedTerm* terms;
+    index_t count;
+    T start;
+    Activation activation;
+    index_t size;
+    T* y;
+};
+
 constexpr int max_block_vectors = 4;
 constexpr std::uint8_t dead_code = 4;      // set in the code of a window that ReLU cut off
 constexpr index_t windows_per_word = 32;   // of AliveWindows
@@ -263,6 +279,7 @@ struct KernelsOf {
     // out (columns x rows) = transpose of in (rows x columns).
     void (*transpose)(index_t rows, index_t columns, const T* in, index_t in_stride, T* out,
                       index_t out_stride) noexcept;
+    void (*shifted_sum)(const ShiftedSum<T>&) noexcept;
     // sums[c] += sum over rows of x (rows x columns, dense).
     void (*add_column_sums)(index_t rows, index_t columns, const T* x, T* sums) noexcept;
     void (*add)(index_t size, const T* x, T* y) noexcept;  // y += x

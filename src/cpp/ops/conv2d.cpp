@@ -5,6 +5,7 @@
 
 #include "ops/contraction.hpp"
 #include "ops/packing.hpp"
+#include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
 #include "runtime/parallel.hpp"
 
@@ -74,7 +75,8 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel,
     if (s.input_size() == 0) return;
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
-
+    if (tapwise_gradient_pays<T>(s))
+        return tapwise_input_gradient(s, grad, kernel, bias, activation, dx, num_threads);
     const bool depthwise = s.is_depthwise();
     const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);

@@ -123,6 +123,29 @@ FASTCONV_INLINE void store_first(T* p, vec<T> v, int n) {
 }
 #endif
 
+// The lanes whose number + `at` is in [first, last), all within an Integer<T>, the others zero; if there are any, the
+// whole vector is readable.
+template <class T>
+FASTCONV_INLINE vec<T> load_between(const T* p, index_t at, index_t first, index_t last) {
+    using Integer = typename integer_of<T>::type;
+    ivec<T> place;
+    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) place[i] = i;
+    place += static_cast<Integer>(at);
+    const ivec<T> begin = ivec<T>{} + static_cast<Integer>(first), end = ivec<T>{} + static_cast<Integer>(last);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+        const __mmask16 reached = _mm512_cmpge_epi32_mask((__m512i)place, (__m512i)begin);
+        return (vec<T>)_mm512_maskz_loadu_ps(_mm512_mask_cmplt_epi32_mask(reached, (__m512i)place, (__m512i)end), p);
+    } else {
+        const __mmask8 reached = _mm512_cmpge_epi64_mask((__m512i)place, (__m512i)begin);
+        return (vec<T>)_mm512_maskz_loadu_pd(_mm512_mask_cmplt_epi64_mask(reached, (__m512i)place, (__m512i)end), p);
+    }
+#else
+    if (first >= at + lanes<T> || last <= at) return vec<T>{};
+    return (place >= begin) & (place < end) ? load(p) : vec<T>{};
+#endif
+}
+
 // Comparisons whose result is combined or counted rather than used once: a mask register where the level has them.
 #if defined(__AVX512F__)
 template <class T>
@@ -297,16 +320,9 @@ FASTCONV_INLINE vec<float> pick_of_four(const float* p, ivec<float> number) {
 #endif
 
 // Lanes of (a, b) by number, those of b counting from lanes<T>.
-#if defined(__AVX512F__)
-FASTCONV_INLINE vec<float> pick(vec<float> a, vec<float> b, ivec<float> number) {
-    return (vec<float>)_mm512_permutex2var_ps((__m512)a, (__m512i)number, (__m512)b);
-}
-FASTCONV_INLINE vec<double> pick(vec<double> a, vec<double> b, ivec<double> number) {
-    return (vec<double>)_mm512_permutex2var_pd((__m512d)a, (__m512i)number, (__m512d)b);
-}
-#elif defined(__clang__)
+#if defined(__clang__)
 template <class V, class I>
-FASTCONV_INLINE V pick(V a, V b, I number) {
+FASTCONV_INLINE V shuffle(V a, V b, I number) {
     constexpr int n = sizeof(V) / sizeof(a[0]);
     V picked;
     FASTCONV_UNROLL for (int i = 0; i < n; ++i) picked[i] = number[i] < n ? a[number[i]] : b[number[i] - n];
@@ -314,25 +330,52 @@ FASTCONV_INLINE V pick(V a, V b, I number) {
 }
 #else
 template <class V, class I>
-FASTCONV_INLINE V pick(V a, V b, I number) {
+FASTCONV_INLINE V shuffle(V a, V b, I number) {
     return __builtin_shuffle(a, b, number);
 }
 #endif
+#if defined(__AVX512F__)
+// One instruction for any numbers; GCC 12 gets some constant ones of 8 lanes wrong.
+FASTCONV_INLINE vec<float> pick(vec<float> a, vec<float> b, ivec<float> number) {
+    return (vec<float>)_mm512_permutex2var_ps((__m512)a, (__m512i)number, (__m512)b);
+}
+FASTCONV_INLINE vec<double> pick(vec<double> a, vec<double> b, ivec<double> number) {
+    return (vec<double>)_mm512_permutex2var_pd((__m512d)a, (__m512i)number, (__m512d)b);
+}
+#else
+template <class V, class I>
+FASTCONV_INLINE V pick(V a, V b, I number) {
+    return shuffle(a, b, number);
+}
+#endif
 
-// a0 b0 a1 b1 ..., from the lower halves of a and b, or from the upper ones.
+// Vectors of pieces of 16 bytes, which is what every level can shuffle at once.
 template <class T>
-FASTCONV_INLINE vec<T> interleave(vec<T> a, vec<T> b, int first) {
+constexpr int piece_lanes = 16 / static_cast<int>(sizeof(T));
+
+// Piece p comes from address_of(p).
+template <class T, class AddressOf>
+FASTCONV_INLINE vec<T> load_pieces(const AddressOf& address_of) {
+#if defined(__AVX512F__)
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(reinterpret_cast<const float*>(address_of(0))));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(reinterpret_cast<const float*>(address_of(1))), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(reinterpret_cast<const float*>(address_of(2))), 2);
+    return (vec<T>)_mm512_insertf32x4(v, _mm_loadu_ps(reinterpret_cast<const float*>(address_of(3))), 3);
+#elif defined(__AVX2__)
+    return (vec<T>)_mm256_loadu2_m128(reinterpret_cast<const float*>(address_of(1)),
+                                      reinterpret_cast<const float*>(address_of(0)));
+#else
+    return load(address_of(0));
+#endif
+}
+
+// Of each group of n lanes: a0 b0 a1 b1 ..., from the lower halves of a's and b's, or from the upper ones.
+template <int n, class T>
+FASTCONV_INLINE vec<T> interleave(vec<T> a, vec<T> b, bool upper) {
     ivec<T> number;
-    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) number[i] = first + i / 2 + (i % 2) * lanes<T>;
-    return pick(a, b, number);
-}
-template <class T>
-FASTCONV_INLINE vec<T> interleave_low(vec<T> a, vec<T> b) {
-    return interleave<T>(a, b, 0);
-}
-template <class T>
-FASTCONV_INLINE vec<T> interleave_high(vec<T> a, vec<T> b) {
-    return interleave<T>(a, b, lanes<T> / 2);
+    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) number[i] =
+        i / n * n + (upper ? n / 2 : 0) + i % n / 2 + (i % 2) * lanes<T>;
+    return shuffle(a, b, number);
 }
 
 // 64-bit lanes; products of their lower halves.
