@@ -156,7 +156,7 @@ bool Chain::run_by_parts(index_t batch, const float* x, float* y, int threads) c
 
     const float* in = x;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-        const auto [first, end] = groups_[g];
+        const std::size_t first = groups_[g].first, end = groups_[g].last;
         const Stage& last = *stages_[end - 1];
         const index_t in_size = stages_[first]->in_size;
         float* const out = g + 1 == groups_.size() ? y : shared + static_cast<index_t>(g % 2) * batch * result_size;

@@ -110,17 +110,17 @@ void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, c
     runtime::parallel_for(s.batch * bands * parts, threads, [&](index_t item, int thread) {
         const index_t part = item % parts, n = item / parts / bands;
         const index_t begin = item / parts % bands * band, end = std::min(p.out_height, begin + band);
-        const auto [first_block, last_block] =
-            runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
+        const auto share = runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
+        const Range own_blocks{share.first, share.second};
         T* buffer = buffers.data() + thread * buffer_size;
         const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
                               maxima.codes ? maxima.codes + n * image_out : nullptr};
         std::uint8_t* codes = code_size ? code_buffers.data() + n * code_size : of_image.codes;
         const auto run_tiled = [&](Range rows) {
-            const bool done = tiled && tiled->run(tiled->windows(rows), {first_block, last_block}, x + n * image_in,
-                                                  activation, y + n * image_out, codes, buffer);
+            const bool done = tiled && tiled->run(tiled->windows(rows), own_blocks, x + n * image_in, activation,
+                                                  y + n * image_out, codes, buffer);
             if (done && maxima.argmax)
-                for_windows(s, p, rows, tiled->columns({first_block, last_block}), [&](index_t i, index_t corner) {
+                for_windows(s, p, rows, tiled->columns(own_blocks), [&](index_t i, index_t corner) {
                     of_image.argmax[i] = corner + window.offset[codes[i] & 3];
                 });
             return done;
