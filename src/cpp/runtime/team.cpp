@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 // Between two operations of a network less passes; waking a sleeper costs about as much.
 constexpr auto spin_time = std::chrono::microseconds(400);
-constexpr index_t claims_per_run = 16;  // a run of items is taken in so many parts, for others to help with the rest
+constexpr index_t claims_per_run = 32;  // a run of items is taken in so many parts, for others to help with the rest
 
 thread_local bool is_in_team = false;
 
