@@ -9,25 +9,24 @@ namespace {
 
 constexpr int counters = lanes<double>;  // at a time, one in each 64-bit lane
 
-// The 4 * counters words of `counters` counters, in order.
-FASTCONV_INLINE void philox(std::uint64_t counter, std::uint64_t seed, std::uint32_t* words) {
+// The 4 * counters words of the counters n, in order. The halves of a 64-bit lane are not kept apart until the end:
+// products take the lower ones alone, and only those are used again.
+FASTCONV_INLINE void philox(vec_u64 n, std::uint64_t seed, std::uint32_t* words) {
     constexpr std::uint64_t low_half = 0xFFFFFFFF;
-    vec_u64 n;
-    FASTCONV_UNROLL for (int i = 0; i < counters; ++i) n[i] = counter + static_cast<std::uint64_t>(i);
-    vec_u64 c0 = n & low_half, c1 = n >> 32, c2{}, c3{};
+    vec_u64 c0 = n, c1 = n >> 32, c2{}, c3{};
     std::uint32_t key0 = static_cast<std::uint32_t>(seed), key1 = static_cast<std::uint32_t>(seed >> 32);
     FASTCONV_UNROLL for (int round = 0; round < 10; ++round) {
         const vec_u64 p0 = multiply_low_halves(c0, vec_u64{} + 0xD2511F53);
         const vec_u64 p1 = multiply_low_halves(c2, vec_u64{} + 0xCD9E8D57);
         c0 = (p1 >> 32) ^ c1 ^ std::uint64_t{key0};
-        c1 = p1 & low_half;
+        c1 = p1;
         c2 = (p0 >> 32) ^ c3 ^ std::uint64_t{key1};
-        c3 = p0 & low_half;
+        c3 = p0;
         key0 += 0x9E3779B9;
         key1 += 0xBB67AE85;
     }
     // Two words make a 64-bit lane; the lanes of both pairs alternate.
-    const auto pair0 = (vec<double>)(c0 | c1 << 32), pair1 = (vec<double>)(c2 | c3 << 32);
+    const auto pair0 = (vec<double>)((c0 & low_half) | c1 << 32), pair1 = (vec<double>)((c2 & low_half) | c3 << 32);
     store(reinterpret_cast<double*>(words), interleave<lanes<double>, double>(pair0, pair1, false));
     store(reinterpret_cast<double*>(words + 2 * counters), interleave<lanes<double>, double>(pair0, pair1, true));
 }
@@ -43,8 +42,10 @@ void dropout(index_t size, const T* x, T scale, std::uint32_t threshold, std::ui
              T* y) noexcept {
     constexpr int group = 4 * counters;
     alignas(vector_bytes) std::uint32_t words[group];
-    for (index_t first = 0; first < size; first += group, counter += counters) {
-        philox(counter, seed, words);
+    vec_u64 n;
+    FASTCONV_UNROLL for (int i = 0; i < counters; ++i) n[i] = counter + static_cast<std::uint64_t>(i);
+    for (index_t first = 0; first < size; first += group, n += counters) {
+        philox(n, seed, words);
         if (size - first >= group) {
             FASTCONV_UNROLL for (int i = 0; i < group; i += lanes<T>) {
                 typename words_of<T>::type word;
