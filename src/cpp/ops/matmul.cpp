@@ -129,6 +129,16 @@ template <class T>
 void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool transpose_a, const T* b, bool transpose_b,
             const T* bias, Activation activation, T* c, int num_threads) {
     if (rows == 0 || columns == 0) return;
+    // The other way round, c^T = b^T a, where that fills the vectors better; `a` then serves as it lies.
+    const bool narrow = columns < few_rows && rows >= 4 * columns && rows % dispatch::active<T>().lanes == 0;
+    if (transpose_a && !transpose_b && !bias && activation == Activation::linear && narrow) {
+        const auto b_transposed = transpose(depth, columns, b, num_threads);
+        const runtime::Buffer<T> c_transposed(static_cast<std::size_t>(rows * columns));
+        matmul(columns, rows, depth, b_transposed.data(), false, a, false, bias, activation, c_transposed.data(),
+               num_threads);
+        dispatch::active<T>().transpose(columns, rows, c_transposed.data(), rows, c, columns);
+        return;
+    }
     runtime::Buffer<T> a_copy;
     if (transpose_a && rows > 1 && depth > 1) {
         a_copy = transpose(depth, rows, a, num_threads);
