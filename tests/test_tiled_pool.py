@@ -9,7 +9,7 @@ import pytest
 
 from fastconv import _core, ops, reference
 from support.arrays import assert_equal, assert_mostly_nonzero, assert_same_bits, integers, reals
-from support.bounds import assert_within_bound
+from support.bounds import assert_within_bound, winograd_magnitude
 from support.precision import strict_precision
 
 CONV = (1, 1, 1, 1, 0, 0, 0, 0, 1)
@@ -174,6 +174,17 @@ def test_strict_switches_winograd_off() -> None:
         reference.conv2d(x.astype(np.float64), kernel.astype(np.float64))
     )
     assert_within_bound(y, expected, magnitude, 9 * 32)
+
+
+@dtypes
+def test_real_values_are_within_the_bound_of_winograd(dtype: type) -> None:
+    x, kernel, bias = reals(1, 3, 13, 13, 32), reals(2, 3, 3, 32, 64), reals(3, 64)
+    arguments = (array.astype(dtype) for array in (x, kernel, bias))
+    y = ops.conv2d_max_pool2d(*arguments, activation=None)
+    magnitude = winograd_magnitude(x, kernel, 11, 11) + abs(bias)
+    # A maximum is off by no more than the worst of its window.
+    expected = reference.conv2d_max_pool2d(x, kernel, bias, activation=None)
+    assert_within_bound(y, expected, reference.max_pool2d(magnitude), 32 + 14)
 
 
 def test_default_uses_winograd() -> None:

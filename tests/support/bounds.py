@@ -18,6 +18,9 @@ the same computation on absolute values::
 
     |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
 
+The kernel that pools in registers adds the 9 values that make an output one after the other: 8
+additions in place of the last 2 * 2.
+
 The kernel gradient takes the same transforms the other way, G^T [sum (A g A^T) * (B^T d B)] G over
 all n tiles: 1 addition in a row of A, at most n + 2 in the sum (T in a block of T tiles, one for
 each block of a chunk, one for each chunk: n tiles are T times as many), 2 in a row of G^T.

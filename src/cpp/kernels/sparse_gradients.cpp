@@ -79,11 +79,7 @@ void add_kernel_gradient(const SparseKernelGradient<T>& op, index_t c) noexcept 
     const index_t columns = op.columns, row = op.row_stride, pixel = op.channels;
     const T* const x = op.x + c;
     for (index_t k = 0; k < columns; ++k) {
-        T* dw = op.dw + k * 9 * op.channels + c;
         vec<T> acc[9][Vectors] = {};
-        if (op.accumulate)
-            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
-                acc[tap][j] = load(dw + tap * op.channels + j * V);
         const std::uint32_t* word = op.words + k;
         const T* grads = op.grad + k;
         const std::uint8_t* codes = op.codes + k;
@@ -97,8 +93,13 @@ void add_kernel_gradient(const SparseKernelGradient<T>& op, index_t c) noexcept 
                     g * load(patch + s * pixel + j * V);
             }
         }
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
-            store(dw + tap * op.channels + j * V, acc[tap][j]);
+        T* dw = op.dw + k * 9 * op.channels + c;
+        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap, dw += op.channels) {
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
+                if (op.accumulate) acc[tap][j] += load(dw + j * V);
+                store(dw + j * V, acc[tap][j]);
+            }
+        }
     }
 }
 
