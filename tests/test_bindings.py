@@ -170,6 +170,7 @@ NATIVE = [
         "softmax_cross_entropy", (floats(3, 5), floats(3, 5), floats(3), floats(3, 5), 1), (2, 3)
     ),
     Native("dropout", (floats(3, 5), floats(3, 5), 0.5, 1, 2, 1), (1,), in_place=True),
+    Native("adam_step", (*[floats(5) for _ in range(5)], 0.1, 0.01, 1e-7, 1e-3, 1), (1, 2, 3, 4)),
     Native("transpose_planes", (floats(2, 3, 5), floats(2, 5, 3), 1), (1,)),
 ]
 
@@ -211,6 +212,7 @@ def test_no_array(native: Native, position: int, value: Any) -> None:
         "conv2d_max_pool2d": (2, 4),
         "conv2d_max_pool2d_gradients": (5, 6, 7),
         "matmul": (2,),
+        "adam_step": (3,),
     }
     if value is None and position in optional.get(native.name, ()):
         native.run({position: None})

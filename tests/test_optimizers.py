@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastconv import optimizers
+from fastconv import _core, optimizers
 from fastconv.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop, schedules
 
 STEPS = 20
@@ -120,6 +120,45 @@ def test_zero_gradients_leave_zero_parameters(make: Callable[[], Optimizer], rul
     for _ in range(3):
         optimizer.update(parameters, gradients)
     assert parameters.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("size", [1, 7, 16, 33, 70_001])
+def test_adam_on_every_level_and_thread_count(isa: str, size: int, amsgrad: bool) -> None:
+    """All vectors and what is left over, against NumPy in float64; bits for thread counts.
+
+    With u the unit roundoff, m and v of the step round 3 values of at most 3u * rate * (|g| + |m|),
+    or of squares, and one more as they are added up; v = 0 only where g = 0, so that v is off by at
+    most 5u in proportion. The step rounds its root, a sum, a quotient and a product: half of 5u and
+    4u more in proportion, besides what m brings; then w is rounded. 1 % for products of errors.
+    """
+    del isa
+    generator = np.random.default_rng(size)
+    m, w, g = generator.normal(size=(3, size)).astype(np.float32)
+    v, top = generator.exponential(size=(2, size)).astype(np.float32)
+    rates = (0.125, 2.0**-10, 2.0**-20, 0.5)  # the same numbers in float32
+    results = []
+    for threads in (1, 2, 3):
+        state = [m.copy(), v.copy(), top.copy() if amsgrad else None, w.copy()]
+        _core.adam_step(g, *state, *rates, threads)
+        results.append([array.tobytes() for array in state if array is not None])
+    assert results[0] == results[1] == results[2]
+
+    wide = [array.astype(np.float64) for array in (g, m, v, top, w)]
+    g64, m64, v64, top64, w64 = wide
+    u = 1.01 * 2.0**-24
+    m_error = 3 * u * rates[0] * (abs(g64) + abs(m64))
+    m64 = m64 + (g64 - m64) * rates[0]
+    m_error += u * abs(m64)
+    v64 = v64 + (g64**2 - v64) * rates[1]
+    root = np.maximum(v64, top64) if amsgrad else v64
+    step = m64 / (np.sqrt(root) + rates[2]) * rates[3]
+    step_error = m_error / (np.sqrt(root) + rates[2]) * rates[3] + 6.5 * u * abs(step)
+    assert (abs(state[0] - m64) <= m_error).all()
+    assert (abs(state[1] - v64) <= 5 * u * v64).all()
+    if amsgrad:
+        assert (abs(state[2] - root) <= 5 * u * root).all()
+    assert (abs(state[3] - (w64 - step)) <= step_error + u * abs(w64 - step)).all()
 
 
 def test_first_step_of_adam_has_the_size_of_the_learning_rate() -> None:

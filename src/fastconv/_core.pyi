@@ -109,6 +109,18 @@ def softmax_cross_entropy(
 def dropout(
     x: FloatArray, y: FloatArray, rate: float, seed: int, offset: int, num_threads: int
 ) -> None: ...
+def adam_step(
+    gradients: FloatArray,
+    momentum: FloatArray,
+    velocity: FloatArray,
+    velocity_hat: FloatArray | None,
+    parameters: FloatArray,
+    momentum_rate: float,
+    velocity_rate: float,
+    epsilon: float,
+    rate: float,
+    num_threads: int,
+) -> None: ...
 def transpose_planes(x: FloatArray, y: FloatArray, num_threads: int) -> None: ...
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]: ...
 def clear_pool() -> None: ...

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
     fastconv::bindings::bind_conv2d_pool2d(m);
     fastconv::bindings::bind_matmul(m);
     fastconv::bindings::bind_elementwise(m);
+    fastconv::bindings::bind_optimizer(m);
     fastconv::bindings::bind_memory(m);
     fastconv::bindings::bind_chain(m);
     fastconv::bindings::bind_control(m);

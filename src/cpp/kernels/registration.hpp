@@ -12,6 +12,7 @@ void register_conv_pool(Kernels& table) noexcept;
 void register_peak(Kernels& table) noexcept;
 void register_pooling(Kernels& table) noexcept;
 void register_elementwise(Kernels& table) noexcept;
+void register_optimizer(Kernels& table) noexcept;
 void register_softmax(Kernels& table) noexcept;
 void register_dropout(Kernels& table) noexcept;
 void register_sparse_gradients(Kernels& table) noexcept;

@@ -12,6 +12,7 @@ Kernels make_kernels() noexcept {
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);
+    register_optimizer(table);
     register_softmax(table);
     register_dropout(table);
     register_sparse_gradients(table);

@@ -245,6 +245,20 @@ struct ShiftedSum {
     T* y;
 };
 
+// momentum += (gradient - momentum) * momentum_rate, velocity += (gradient^2 - velocity) * velocity_rate,
+// parameter -= momentum / (sqrt(velocity) + epsilon) * rate
+// With largest_velocity, which may be null: it becomes the larger of the two and takes velocity's place in the last.
+template <class T>
+struct AdamStep {
+    index_t size;
+    const T* gradients;
+    T* momentum;
+    T* velocity;
+    T* largest_velocity;
+    T* parameters;
+    T momentum_rate, velocity_rate, epsilon, rate;
+};
+
 constexpr int max_block_vectors = 4;
 constexpr std::uint8_t dead_code = 4;      // set in the code of a window that ReLU cut off
 constexpr index_t windows_per_word = 32;   // of AliveWindows
@@ -292,6 +306,8 @@ struct KernelsOf {
     // y[i] = x[i] * scale where word i of the Philox stream at `counter` is >= threshold, else 0.
     void (*dropout)(index_t size, const T* x, T scale, std::uint32_t threshold, std::uint64_t seed,
                     std::uint64_t counter, T* y) noexcept;
+
+    void (*adam_step)(const AdamStep<T>&) noexcept;
 
     // For each row of x (rows x classes, dense, classes >= 1): y = softmax(x), largest = max(x), log_sums =
     // log(sum(exp(x - largest))): apart, as their sum would lose the digits of log_sums. y may be x, or null.

@@ -11,8 +11,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #ifndef FASTCONV_LEVEL
@@ -92,6 +94,20 @@ template <class V>
 FASTCONV_INLINE V larger(V a, V b) {
     return a > b ? a : b;
 }
+#endif
+
+#if defined(__AVX512F__)
+FASTCONV_INLINE vec<float> square_root(vec<float> v) { return (vec<float>)_mm512_sqrt_ps((__m512)v); }
+FASTCONV_INLINE vec<double> square_root(vec<double> v) { return (vec<double>)_mm512_sqrt_pd((__m512d)v); }
+#elif defined(__AVX2__)
+FASTCONV_INLINE vec<float> square_root(vec<float> v) { return (vec<float>)_mm256_sqrt_ps((__m256)v); }
+FASTCONV_INLINE vec<double> square_root(vec<double> v) { return (vec<double>)_mm256_sqrt_pd((__m256d)v); }
+#elif defined(__SSE2__)
+FASTCONV_INLINE vec<float> square_root(vec<float> v) { return (vec<float>)_mm_sqrt_ps((__m128)v); }
+FASTCONV_INLINE vec<double> square_root(vec<double> v) { return (vec<double>)_mm_sqrt_pd((__m128d)v); }
+#else
+FASTCONV_INLINE vec<float> square_root(vec<float> v) { return (vec<float>)vsqrtq_f32((float32x4_t)v); }
+FASTCONV_INLINE vec<double> square_root(vec<double> v) { return (vec<double>)vsqrtq_f64((float64x2_t)v); }
 #endif
 
 // The first `n` lanes, 0 <= n <= lanes; no other byte is touched. The rest of a load is zero.

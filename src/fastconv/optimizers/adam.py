@@ -1,7 +1,7 @@
 """Adam and its relatives."""
 
 # Overrides have the arguments and the docstrings of what they override.
-# ruff: noqa: D102
+# ruff: noqa: ARG002, D102
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from fastconv import _core
 from fastconv._errors import value_error
 from fastconv.optimizers.optimizer import Float32Array, Optimizer, Rate, checked
 
@@ -64,22 +65,19 @@ class Adam(Optimizer):
         self, parameters: Float32Array, gradients: Float32Array, scratch: Float32Array
     ) -> None:
         time = self.iterations + 1
-        m, v = self.slots["momentum"], self.slots["velocity"]
-        np.subtract(gradients, m, out=scratch)
-        scratch *= 1 - self.beta_1
-        m += scratch
-        np.multiply(gradients, gradients, out=scratch)
-        scratch -= v
-        scratch *= 1 - self.beta_2
-        v += scratch
-        if self.amsgrad:
-            v = np.maximum(self.slots["velocity_hat"], v, out=self.slots["velocity_hat"])
-        np.sqrt(v, out=scratch)
-        scratch += self.epsilon
-        np.divide(m, scratch, out=scratch)
         correction = math.sqrt(1 - _power(self.beta_2, time)) / (1 - _power(self.beta_1, time))
-        scratch *= self._learning_rate * correction
-        parameters -= scratch
+        _core.adam_step(
+            gradients,
+            self.slots["momentum"],
+            self.slots["velocity"],
+            self.slots.get("velocity_hat"),
+            parameters,
+            1 - self.beta_1,
+            1 - self.beta_2,
+            self.epsilon,
+            self._learning_rate * correction,
+            0,
+        )
 
 
 def _power(base: float, exponent: int) -> float:
