@@ -16,7 +16,7 @@
 // float. It is broadcast, and each output channel picks the pixel its code names: a load, a pick within 128 bits and
 // an FMA for a tap and a vector of output channels. With 32 registers two vectors share the load: 18 accumulators.
 #include "kernels/registration.hpp"
-#include "simd/vec.hpp"
+#include "simd/bytes.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/table.hpp"
-#include "simd/vec.hpp"
+#include "simd/bytes.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
