@@ -18,7 +18,7 @@ class Row(NamedTuple):
     parameters: int
 
 
-def m1(dropout: float = 0.5, keras: Any = fastconv) -> Any:
+def m1(keras: Any = fastconv, dropout: float = 0.5) -> Any:
     layers = keras.layers
     return keras.Sequential(
         [

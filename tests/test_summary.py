@@ -9,6 +9,7 @@ import pytest
 import fastconv as keras
 from fastconv import layers
 from seed_models import SEED_MODELS, Row, m1
+from support.summaries import rows_of, text_of
 
 M1_SUMMARY = """\
 Model: "sequential"
@@ -39,29 +40,6 @@ Model: "sequential"
 def _fresh_names(monkeypatch: pytest.MonkeyPatch) -> None:
     keras.utils.clear_session()
     monkeypatch.setenv("COLUMNS", "80")
-
-
-def text_of(model: keras.Model) -> str:
-    parts: list[str] = []
-    model.summary(print_fn=parts.append)
-    return "".join(parts)
-
-
-def rows_of(text: str) -> list[list[str]]:
-    """The cells of the table, lines that were wrapped joined again."""
-    rows: list[list[str]] = []
-    open_row = False
-    for line in text.splitlines():
-        if line.startswith("│"):
-            cells = [cell.strip() for cell in line.strip("│").split("│")]
-            if open_row:
-                rows[-1] = [" ".join([a, b]).strip() for a, b in zip(rows[-1], cells, strict=True)]
-            else:
-                rows.append(cells)
-            open_row = True
-        else:
-            open_row = False
-    return rows
 
 
 def test_summary_of_m1_is_exact() -> None:

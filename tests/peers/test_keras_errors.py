@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +9,11 @@ import numpy as np
 import pytest
 
 import fastconv
+from support.beside_keras import IGNORED_WARNINGS, keras
 from wrong_arguments import ARGUMENTS, DEPENDS, Refused
 from wrong_inputs import CALLS, INPUTS, WrongCall, X, built
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-keras = pytest.importorskip("keras", reason="compares with Keras: pip install keras jax")
-
-pytestmark = [
-    # Of Keras and of its backend, which are not tested here.
-    pytest.mark.filterwarnings("ignore:::keras"),
-    pytest.mark.filterwarnings("ignore:::jax"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = IGNORED_WARNINGS
 
 
 def compare(case: Refused | WrongCall, call: Callable[[], Any]) -> None:

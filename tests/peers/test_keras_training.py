@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,16 +10,9 @@ import numpy as np
 import pytest
 
 import fastconv
+from support.beside_keras import IGNORED_WARNINGS, keras
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-keras = pytest.importorskip("keras", reason="compares with Keras: pip install keras jax")
-
-pytestmark = [
-    # Of Keras and of its backend, which are not tested here.
-    pytest.mark.filterwarnings("ignore:::keras"),
-    pytest.mark.filterwarnings("ignore:::jax"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = IGNORED_WARNINGS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 GENERATOR = np.random.default_rng(1)
