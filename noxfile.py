@@ -126,4 +126,15 @@ def benchmarks(session: nox.Session) -> None:
 def torch(session: nox.Session) -> None:
     """Compare training with PyTorch."""
     session.install(".[test]", "torch==2.13.0")
-    session.run("pytest", "tests/peers", *session.posargs)
+    session.run("pytest", "tests/peers/test_torch_training.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("backend", ["jax", "tensorflow"])
+def keras(session: nox.Session, backend: str) -> None:
+    """Compare models, training, files and errors with Keras 3."""
+    package = {"jax": "jax==0.10.2", "tensorflow": "tensorflow-cpu==2.21.0"}[backend]
+    session.install(".[test]", "keras==3.15.1", package)
+    names = ("models", "compiled_files", "files", "training", "errors")
+    files = [f"tests/peers/test_keras_{name}.py" for name in names]
+    session.run("pytest", *files, *session.posargs, env={"KERAS_BACKEND": backend})
