@@ -1,93 +1,143 @@
 // Max pooling with argmax, and average pooling, over strips of windows (formula and layouts: PoolStrip in
-// table.hpp). One vector of channels at a time: the best value and its tap offset stay in two registers while
-// the window's taps pass by.
+// table.hpp). Up to `most` vectors of neighbouring channels at a time: their best values and where these were found
+// (or their sums) stay in 2 * most registers, half of all, while the window's taps pass by; the chains of one hide
+// the latency of the other, and windows of many taps read long runs of memory. What is left over in channels is done
+// as a whole vector that ends with the last channel, partly for the second time; fewer channels than a vector has
+// lanes are loaded in part.
 #include "kernels/registration.hpp"
-#include "simd/vec.hpp"
+#include "simd/places.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
 using kernels::PoolStrip;
 
-constexpr index_t most_offset = index_t{1} << 30;
-
 template <class T>
 using Integer = typename integer_of<T>::type;
 
-// `load_tap(offset)` gives a vector of channels of one tap, `name(i)` what stands for tap i in `where`.
-template <class T, class LoadTap, class Name>
-FASTCONV_INLINE void window_maximum(const PoolStrip<T>& op, const LoadTap& load_tap, const Name& name, vec<T>& best,
-                                    ivec<T>& where) {
-    best = load_tap(op.tap_offsets[0]);
-    where = broadcast(static_cast<Integer<T>>(name(0)));
-    for (index_t i = 1; i < op.taps; ++i) {
-        const vec<T> value = load_tap(op.tap_offsets[i]);
-        // not (value <= best) is value > best, or either is NaN; a best that is NaN stays.
-        const ivec<T> better = ~(value <= best) & (best == best);
-        best = better ? value : best;
-        where = better ? broadcast(static_cast<Integer<T>>(name(i))) : where;
+// What is kept of a maximum beside its value: nothing; the number of its tap; the offset of its tap, which saves
+// looking that up, where it fits a lane; the number of its tap for looking the offset up.
+enum class Place { none, code, near, far };
+
+constexpr int most = vector_registers / 4;  // vectors at a time
+constexpr index_t most_offset = index_t{1} << 30;
+
+// Lane by lane.
+template <Place place, class T>
+FASTCONV_INLINE void store_first_places(const PoolStrip<T>& op, index_t at, index_t origin, ivec<T> where, int n) {
+    alignas(vector_bytes) Integer<T> names[lanes<T>];
+    store(names, where);
+    for (int i = 0; i < n && place != Place::none; ++i) {
+        if (place == Place::code) op.codes[at + i] = static_cast<std::uint8_t>(names[i]);
+        if (place == Place::near) op.argmax[at + i] = origin + i + names[i];
+        if (place == Place::far) op.argmax[at + i] = origin + i + op.tap_offsets[names[i]];
     }
 }
 
-template <class T>
-FASTCONV_INLINE void store_place(const PoolStrip<T>& op, bool by_offset, index_t place, index_t origin, ivec<T> where,
-                                 int n) {
-    alignas(vector_bytes) Integer<T> names[lanes<T>];
-    store(names, where);
-    if (op.codes) {
-        for (int i = 0; i < n; ++i) op.codes[place + i] = static_cast<std::uint8_t>(names[i]);
-    } else if (op.argmax && by_offset) {
-        for (int i = 0; i < n; ++i) op.argmax[place + i] = origin + i + names[i];
-    } else if (op.argmax) {
-        for (int i = 0; i < n; ++i) op.argmax[place + i] = origin + i + op.tap_offsets[names[i]];
+// `vectors` vectors of one window, of which x is the origin, y[at] the output and `origin` the place of x; unless
+// they are whole, `n` lanes of one.
+template <Place place, int vectors, bool whole, class T>
+FASTCONV_INLINE void maxima(const PoolStrip<T>& op, const T* x, index_t at, index_t origin, int n) {
+    constexpr int V = lanes<T>;
+    const auto load_tap = [&](index_t tap, int u) {
+        const T* p = x + op.tap_offsets[tap] + u * V;
+        if constexpr (whole) return load(p);
+        return load_first(p, n);
+    };
+    const auto name = [&](index_t tap) {
+        return broadcast(static_cast<Integer<T>>(place == Place::near ? op.tap_offsets[tap] : tap));
+    };
+    vec<T> best[vectors];
+    ivec<T> where[vectors];
+    FASTCONV_UNROLL for (int u = 0; u < vectors; ++u) best[u] = load_tap(0, u);
+    FASTCONV_UNROLL for (int u = 0; u < vectors; ++u) where[u] = name(0);
+    for (index_t tap = 1; tap < op.taps; ++tap) {
+        const ivec<T> own = name(tap);
+        FASTCONV_UNROLL for (int u = 0; u < vectors; ++u) {
+            const vec<T> value = load_tap(tap, u);
+            const mask<T> better = beats(value, best[u]);
+            best[u] = select(better, value, best[u]);
+            where[u] = select(better, own, where[u]);
+        }
+    }
+    if constexpr (!whole) {
+        store_first(op.y + at, best[0], n);
+        store_first_places<place>(op, at, origin, where[0], n);
+        return;
+    }
+    FASTCONV_UNROLL for (int u = 0; u < vectors; ++u) {
+        const index_t i = at + u * V;
+        store(op.y + i, best[u]);
+        if constexpr (place == Place::code) store_bytes<T>(op.codes + i, where[u]);
+        if constexpr (place == Place::near) store_places(op.argmax + i, origin + u * V, where[u]);
+        if constexpr (place == Place::far) store_first_places<place>(op, i, origin + u * V, where[u], V);
+    }
+}
+
+// body(Vectors<u>{}, c) for blocks of u vectors from channel c on that cover all channels; channels >= lanes.
+template <int vectors>
+struct Vectors {
+    static constexpr int count = vectors;
+};
+template <class T, class Body>
+FASTCONV_INLINE void for_channels(index_t channels, const Body& body) {
+    constexpr int V = lanes<T>;
+    index_t c = 0;
+    for (; c + most * V <= channels; c += most * V) body(Vectors<most>{}, c);
+    for (; c + 4 * V <= channels; c += 4 * V) body(Vectors<4>{}, c);
+    for (; c + 2 * V <= channels; c += 2 * V) body(Vectors<2>{}, c);
+    for (; c + V <= channels; c += V) body(Vectors<1>{}, c);
+    if (c < channels) body(Vectors<1>{}, channels - V);
+}
+
+template <Place place, class T>
+void max_pool_strip(const PoolStrip<T>& op) noexcept {
+    for (index_t m = 0; m < op.pixels; ++m) {
+        const T* x = op.x + m * op.x_stride;
+        const index_t at = m * op.y_stride, origin = op.origin + m * op.x_stride;
+        if (op.channels < lanes<T>)
+            maxima<place, 1, false>(op, x, at, origin, static_cast<int>(op.channels));
+        else
+            for_channels<T>(op.channels, [&]<class U>(U, index_t c) {
+                maxima<place, U::count, true>(op, x + c, at + c, origin + c, 0);
+            });
     }
 }
 
 template <class T>
 void max_pool(const PoolStrip<T>& op) noexcept {
-    constexpr int V = lanes<T>;
-    // A tap is named by its offset, which saves looking it up, unless it might not fit a lane.
+    if (op.codes) return max_pool_strip<Place::code>(op);
+    if (!op.argmax) return max_pool_strip<Place::none>(op);
     const bool fits = op.tap_offsets[0] >= -most_offset && op.tap_offsets[op.taps - 1] <= most_offset;
-    const bool by_offset = fits && !op.codes;
-    const auto name = [&](index_t i) { return by_offset ? op.tap_offsets[i] : i; };
-    for (index_t m = 0; m < op.pixels; ++m) {
-        const T* x = op.x + m * op.x_stride;
-        const index_t place = m * op.y_stride, origin = op.origin + m * op.x_stride;
-        vec<T> best;
-        ivec<T> where;
-        index_t c = 0;
-        for (; c + V <= op.channels; c += V) {
-            window_maximum<T>(op, [&](index_t offset) { return load(x + offset + c); }, name, best, where);
-            store(op.y + place + c, best);
-            store_place(op, by_offset, place + c, origin + c, where, V);
-        }
-        if (const int rest = static_cast<int>(op.channels - c)) {
-            const auto load_rest = [&](index_t offset) { return load_first(x + offset + c, rest); };
-            window_maximum<T>(op, load_rest, name, best, where);
-            store_first(op.y + place + c, best, rest);
-            store_place(op, by_offset, place + c, origin + c, where, rest);
-        }
-    }
+    fits ? max_pool_strip<Place::near>(op) : max_pool_strip<Place::far>(op);
 }
 
 template <class T>
 void average_pool(const PoolStrip<T>& op) noexcept {
     constexpr int V = lanes<T>;
+    // Division takes longer than all else; by a power of two, the product with its inverse has the same bits.
     const T taps = static_cast<T>(op.taps);
+    const bool power_of_two = (op.taps & (op.taps - 1)) == 0;
+    const T share = T(1) / taps;
+    const auto mean = [&](vec<T> sum) { return power_of_two ? sum * share : sum / taps; };
     for (index_t m = 0; m < op.pixels; ++m) {
         const T* x = op.x + m * op.x_stride;
         T* y = op.y + m * op.y_stride;
-        index_t c = 0;
-        for (; c + V <= op.channels; c += V) {
+        if (op.channels < V) {
+            const int n = static_cast<int>(op.channels);
             vec<T> sum{};
-            for (index_t i = 0; i < op.taps; ++i) sum += load(x + op.tap_offsets[i] + c);
-            store(y + c, sum / taps);
+            for (index_t i = 0; i < op.taps; ++i) sum += load_first(x + op.tap_offsets[i], n);
+            store_first(y, mean(sum), n);
+            continue;
         }
-        if (const int rest = static_cast<int>(op.channels - c)) {
-            vec<T> sum{};
-            for (index_t i = 0; i < op.taps; ++i) sum += load_first(x + op.tap_offsets[i] + c, rest);
-            store_first(y + c, vec<T>(sum / taps), rest);
-        }
+        for_channels<T>(op.channels, [&]<class U>(U, index_t c) {
+            vec<T> sum[U::count] = {};
+            for (index_t i = 0; i < op.taps; ++i) {
+                const T* p = x + op.tap_offsets[i] + c;
+                FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) sum[u] += load(p + u * V);
+            }
+            FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) store(y + c + u * V, mean(sum[u]));
+        });
     }
 }
 

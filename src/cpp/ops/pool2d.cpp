@@ -39,6 +39,9 @@ PoolingStrips::PoolingStrips(const Pool2dShape& shape) : shape_(shape) {
 
 namespace {
 
+// Pooling is bound by memory: an element that moves takes as long as so many multiply-adds of a convolution.
+constexpr double work_of_memory = 6;
+
 // kernel(strip) for all windows of all images; argmax may be null.
 template <class T, class Kernel>
 void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax, int num_threads,
@@ -48,7 +51,10 @@ void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax
     const index_t image_in = s.in_height * s.in_width * s.channels;
     const index_t image_out = s.out_height * s.out_width * s.channels;
     const index_t items = s.batch * s.out_height;
-    const double work = static_cast<double>(s.output_size()) * static_cast<double>(s.pool_height * s.pool_width) / 4;
+    const double taps = static_cast<double>(std::min(s.in_height * s.in_width, s.pool_height * s.pool_width));
+    const double work = work_of_memory * (static_cast<double>(s.input_size()) +
+                                          (argmax ? 3 : 1) * static_cast<double>(s.output_size())) +
+                        taps * static_cast<double>(s.output_size()) / 2;
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t n = item / s.out_height;
         strips.for_row(item % s.out_height, x + n * image_in, y + n * image_out,

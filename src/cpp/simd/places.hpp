@@ -1,0 +1,86 @@
+// Vectors of maxima and of where they were found: comparisons that know NaN, lanes chosen by masks, 64-bit places.
+#pragma once
+
+#include "simd/bytes.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+namespace {
+
+template <class T>
+FASTCONV_INLINE ivec<T> lane_numbers() {
+    ivec<T> number;
+    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) number[i] = i;
+    return number;
+}
+
+// Where `value` is to replace `best`: value > best, or value is NaN; never where best is NaN.
+// not (value <= best) is value > best, or either is NaN.
+#if defined(__AVX512F__)
+FASTCONV_INLINE mask<float> beats(vec<float> value, vec<float> best) {
+    const mask<float> number = _mm512_cmp_ps_mask((__m512)best, (__m512)best, _CMP_ORD_Q);
+    return _mm512_mask_cmp_ps_mask(number, (__m512)value, (__m512)best, _CMP_NLE_UQ);
+}
+FASTCONV_INLINE mask<double> beats(vec<double> value, vec<double> best) {
+    const mask<double> number = _mm512_cmp_pd_mask((__m512d)best, (__m512d)best, _CMP_ORD_Q);
+    return _mm512_mask_cmp_pd_mask(number, (__m512d)value, (__m512d)best, _CMP_NLE_UQ);
+}
+FASTCONV_INLINE vec<float> select(mask<float> m, vec<float> a, vec<float> b) {
+    return (vec<float>)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a);
+}
+FASTCONV_INLINE vec<double> select(mask<double> m, vec<double> a, vec<double> b) {
+    return (vec<double>)_mm512_mask_blend_pd(m, (__m512d)b, (__m512d)a);
+}
+FASTCONV_INLINE ivec<float> select(mask<float> m, ivec<float> a, ivec<float> b) {
+    return (ivec<float>)_mm512_mask_blend_epi32(m, (__m512i)b, (__m512i)a);
+}
+FASTCONV_INLINE ivec<double> select(mask<double> m, ivec<double> a, ivec<double> b) {
+    return (ivec<double>)_mm512_mask_blend_epi64(m, (__m512i)b, (__m512i)a);
+}
+#else
+template <class V>
+FASTCONV_INLINE auto beats(V value, V best) {
+    return ~(value <= best) & (best == best);
+}
+template <class M, class V>
+FASTCONV_INLINE V select(M m, V a, V b) {
+    return m ? a : b;
+}
+#endif
+
+// p[lane] = the lane, of which only the low byte is not zero.
+template <class T>
+FASTCONV_INLINE void store_bytes(std::uint8_t* p, ivec<T> v) {
+#if defined(__AVX512F__)
+    const __m128i bytes = sizeof(T) == 4 ? _mm512_cvtepi32_epi8((__m512i)v) : _mm512_cvtepi64_epi8((__m512i)v);
+    __builtin_memcpy(p, &bytes, lanes<T>);
+#else
+    const typename bytes_of<T>::type bytes = __builtin_convertvector(v, typename bytes_of<T>::type);
+    __builtin_memcpy(p, &bytes, sizeof(bytes));
+#endif
+}
+
+// p[lane] = first + lane + offset[lane].
+FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<double> offset) {
+    typedef std::int64_t unaligned __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
+    *reinterpret_cast<unaligned*>(p) = offset + (lane_numbers<double>() + first);
+}
+FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<float> offset) {
+    constexpr int half = lanes<float> / 2;
+#if defined(__AVX512F__)
+    const __m512i both = (__m512i)offset;
+    store_places(p, first, (ivec<double>)_mm512_cvtepi32_epi64(_mm512_castsi512_si256(both)));
+    store_places(p + half, first + half, (ivec<double>)_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(both, 1)));
+#elif defined(__AVX2__)
+    const __m256i both = (__m256i)offset;
+    store_places(p, first, (ivec<double>)_mm256_cvtepi32_epi64(_mm256_castsi256_si128(both)));
+    store_places(p + half, first + half, (ivec<double>)_mm256_cvtepi32_epi64(_mm256_extracti128_si256(both, 1)));
+#else
+    // Little-endian: the lower half first, then 32 bits of sign.
+    const vec<float> low = (vec<float>)offset, sign = (vec<float>)(offset < 0);
+    store_places(p, first, (ivec<double>)interleave<lanes<float>, float>(low, sign, false));
+    store_places(p + half, first + half, (ivec<double>)interleave<lanes<float>, float>(low, sign, true));
+#endif
+}
+
+}  // namespace
+}  // namespace fastconv::FASTCONV_LEVEL
