@@ -147,6 +147,11 @@ TRICKY_CONVOLUTIONS = (
     ConvCase("deep", (1, 6, 5, 350), (3, 3, 350, 70), padding="same"),
     ConvCase("many_filters", (1, 6, 5, 70), (3, 3, 70, 350), padding="same"),
     ConvCase("deep_groups", (1, 5, 5, 420), (5, 5, 210, 34), padding=2, groups=2),
+    # Packed kernel gradients: images cut into blocks of rows, of columns, taps that miss a block.
+    ConvCase("packed_strided", (9, 7, 6, 200), (3, 3, 200, 150), strides=2, padding=1),
+    ConvCase("packed_wide", (1, 2, 300, 192), (1, 9, 192, 161), padding=((1, 0), (3, 6))),
+    ConvCase("packed_groups", (2, 7, 6, 396), (3, 3, 198, 258), padding=1, groups=2, strides=2),
+    ConvCase("packed_dilated", (1, 5, 4, 192), (5, 2, 192, 144), dilation_rate=3, padding=6),
     ConvCase("batch_7", (7, 5, 5, 3), (3, 3, 3, 4)),
     ConvCase("empty_batch", (0, 5, 5, 3), (3, 3, 3, 4)),
     ConvCase("empty_batch_grouped", (0, 5, 5, 4), (3, 3, 2, 4), groups=2, padding="same"),
@@ -200,5 +205,7 @@ PARALLEL_CONVOLUTIONS = (
     ConvCase("grouped", (5, 14, 14, 32), (3, 3, 8, 64), groups=4, padding="same"),
     ConvCase("depthwise", (5, 26, 26, 33), (3, 3, 1, 33), groups=33, padding="same"),
     ConvCase("1x1", (3, 30, 30, 48), (1, 1, 48, 65)),
+    ConvCase("1x1_of_many_channels", (12, 14, 14, 200), (1, 1, 200, 290)),
+    ConvCase("grouped_of_many_channels", (4, 9, 9, 396), (3, 3, 198, 258), padding=1, groups=2),
 )
 """Above the work (about a million multiply-adds) below which a call stays serial."""

@@ -9,6 +9,7 @@ Kernels make_kernels() noexcept {
     Kernels table{};
     register_batch_reduce(table);
     register_conv_pool(table);
+    register_panels(table);
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);

@@ -293,6 +293,9 @@ struct KernelsOf {
     // out (columns x rows) = transpose of in (rows x columns).
     void (*transpose)(index_t rows, index_t columns, const T* in, index_t in_stride, T* out,
                       index_t out_stride) noexcept;
+    // out[(c / width) * panel_stride + r * width + c % width] = in[r * in_stride + c], r < rows, c < columns.
+    void (*pack_panels)(index_t rows, index_t columns, const T* in, index_t in_stride, index_t width, T* out,
+                        index_t panel_stride) noexcept;
     void (*shifted_sum)(const ShiftedSum<T>&) noexcept;
     // sums[c] += sum over rows of x (rows x columns, dense).
     void (*add_column_sums)(index_t rows, index_t columns, const T* x, T* sums) noexcept;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "ops/cut.hpp"
 
 namespace fastconv::ops {
 
@@ -37,5 +38,8 @@ Axis gradient_axis(index_t in_length, index_t out_length, index_t kernel, index_
                    index_t pad_before, index_t residue);
 
 std::vector<Segment> segments(const Axis& axis);
+
+// The outputs whose tap, at `offset` from the position of output 0, lies inside the image.
+Range outputs_reading(index_t offset, index_t in_length, index_t out_length, index_t stride);
 
 }  // namespace fastconv::ops

@@ -168,7 +168,6 @@ void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strid
     const index_t rows = contraction.row_count(), blocks = contraction.blocks();
     if (batch == 0 || rows == 0 || blocks == 0) return;
     const int threads = runtime::thread_count(batch * rows * blocks, work, num_threads);
-    const auto pieces = [](index_t length, index_t piece) { return (length + piece - 1) / piece; };
 
     // As many whole images as fit the cache, or bands of rows of one; then smaller until every thread has two
     // items to even the load.

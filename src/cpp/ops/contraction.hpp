@@ -34,11 +34,6 @@ struct TapWeights {
     bool by_kernel_index;  // else taps are stored in the order of the axes
 };
 
-struct Range {
-    index_t begin, end;
-    index_t size() const { return end - begin; }
-};
-
 template <class T>
 class Contraction {
   public:

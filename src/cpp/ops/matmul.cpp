@@ -17,8 +17,6 @@ constexpr index_t block_bytes = index_t{128} << 10;  // of b in one pass
 constexpr index_t item_bytes = index_t{256} << 10;   // of a in one pass
 constexpr index_t few_rows = 32;                     // too few to repay a copy of b
 
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
-
 // b as [block][depth][width], zero beyond the last column.
 template <class T>
 runtime::Buffer<T> packed(index_t columns, index_t depth, index_t width, const T* b, bool transposed,

@@ -17,8 +17,6 @@ constexpr index_t z_bytes = index_t{512} << 10;  // half of a second-level cache
 constexpr index_t widest = index_t{1} << 30;     // of the kernel that sums
 constexpr index_t blocks_of_group = 4;           // of pixels, so that the last, smaller one counts little
 
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
-
 // The axes of dx, one for each residue of the position modulo the stride.
 struct Axes {
     std::vector<Axis> rows, columns;

@@ -25,20 +25,6 @@ constexpr index_t most_items = 32;
 // A chunk's sums are transformed back and added to the others': not for less than this.
 constexpr index_t blocks_per_chunk = 4, chunks_of_few = 4, fewest_tiles = 64;
 
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
-
-struct Cut {
-    index_t piece, count;
-    Range range(index_t i, index_t length) const { return {i * piece, std::min(length, (i + 1) * piece)}; }
-};
-
-// `length` cut into equal pieces of at most `most`, each a multiple of `unit`.
-Cut cut(index_t length, index_t most, index_t unit) {
-    const index_t count = pieces(length, std::max(unit, most));
-    const index_t piece = pieces(pieces(length, count), unit) * unit;
-    return {piece, pieces(length, piece)};
-}
-
 }  // namespace
 
 template <class T>
@@ -50,8 +36,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const TiledImages grads{s.out_height, s.out_width, s.out_channels, 0, 0};
     const index_t element = sizeof(T), tiles = s.batch * grid.per_image();
 
-    const Cut rows = cut(s.in_channels, slice_bytes / element, kernels.lanes);
-    const Cut columns = cut(s.out_channels, slice_bytes / element, kernels.lanes);
+    const Cut rows(s.in_channels, slice_bytes / element, kernels.lanes);
+    const Cut columns(s.out_channels, slice_bytes / element, kernels.lanes);
     const index_t slices = rows.count * columns.count;
     const index_t block = std::max<index_t>(1, block_bytes / (16 * (rows.piece + columns.piece) * element));
     const index_t by_work =
@@ -59,8 +45,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const index_t by_memory = partial_bytes / (s.kernel_size() * element);
     const index_t most = std::clamp<index_t>(std::min({by_work, by_memory, most_items / slices}), 1, most_items);
     // A power of two, as many numbers of threads are.
-    const Cut chunks = cut(tiles, pieces(tiles, std::bit_floor(static_cast<std::uint64_t>(most))), 1);
-    const Cut blocks = cut(chunks.piece, block, 1);
+    const Cut chunks(tiles, pieces(tiles, std::bit_floor(static_cast<std::uint64_t>(most))), 1);
+    const Cut blocks(chunks.piece, block, 1);
 
     kernels::BatchReduce<T> product{};
     static constexpr index_t no_offset[1] = {0};
@@ -83,9 +69,9 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         T* g = v + v_size;
         T* sums = g + g_size;
         const index_t chunk_index = item / slices;
-        const Range chunk = chunks.range(chunk_index, tiles);
-        const Range channels = rows.range(item % slices / columns.count, s.in_channels);
-        const Range filters = columns.range(item % columns.count, s.out_channels);
+        const Range chunk = chunks[chunk_index];
+        const Range channels = rows[item % slices / columns.count];
+        const Range filters = columns[item % columns.count];
         const index_t sums_position = position_stride<T>(channels.size() * filters.size());
 
         kernels::BatchReduce<T> op = product;

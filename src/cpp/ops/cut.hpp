@@ -1,0 +1,37 @@
+// Lengths cut into equal pieces.
+#pragma once
+
+#include <algorithm>
+
+#include "common.hpp"
+
+namespace fastconv::ops {
+
+struct Range {
+    index_t begin, end;
+    index_t size() const { return end - begin; }
+};
+
+inline Range overlap(Range a, Range b) {
+    const index_t begin = std::max(a.begin, b.begin);
+    return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
+inline index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
+
+// `length` cut into equal pieces of at most `most`, each a multiple of `unit` but for the last.
+class Cut {
+  public:
+    Cut(index_t length, index_t most, index_t unit)
+        : piece(pieces(pieces(length, pieces(length, std::max(unit, most))), unit) * unit),
+          count(pieces(length, piece)),
+          length_(length) {}
+    Range operator[](index_t i) const { return {i * piece, std::min(length_, (i + 1) * piece)}; }
+
+    index_t piece, count;
+
+  private:
+    index_t length_;
+};
+
+}  // namespace fastconv::ops
