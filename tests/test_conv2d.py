@@ -97,6 +97,27 @@ def test_bits_do_not_depend_on_the_thread_count(
         assert_same_bits(y, serial)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("filters", "aligned"), [(32, True), (32, False), (24, True), (17, True)])
+def test_outputs_beyond_the_caches(filters: int, aligned: bool, dtype: type) -> None:
+    # Above 24 MiB whole, aligned cache lines are streamed, other outputs not.
+    item = np.dtype(dtype).itemsize
+    x = integers(0, 2, (24 << 20) // (filters * item * 200) + 1, 100, 1).astype(dtype)
+    kernel, bias = integers(1, 1, 2, 1, filters).astype(dtype), integers(2, filters).astype(dtype)
+    expected = x[:, :, :-1] * kernel[0, 0, 0] + x[:, :, 1:] * kernel[0, 1, 0] + bias
+    expected = np.concatenate((expected, x[:, :, -1:] * kernel[0, 0, 0] + bias), axis=2)
+    offset = 64 // item - 1 if aligned else 0
+    guarded = Guarded((expected.size + offset,), dtype)
+    out = guarded.array[offset:].reshape(expected.shape)
+    assert (out.ctypes.data % 64 == 0) == aligned
+    options: dict[str, Any] = {"padding": "same", "out": out, "num_threads": 2}
+    assert_equal(ops.conv2d(x, kernel, bias, **options), expected)
+    expected = np.maximum(expected, 0)
+    assert_equal(ops.conv2d(x, kernel, bias, activation="relu", **options), expected)
+    guarded.assert_guards_intact()
+
+
 @pytest.mark.usefixtures("isa", "strict")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", BOUND_CASES, ids=str)

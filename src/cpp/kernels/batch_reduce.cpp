@@ -79,22 +79,28 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
         }
     }
 
-    const bool relu = op.activation == Activation::relu;
     if (columns == Vectors * V) {
         if (op.accumulate) {
             FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
                 acc[m][j] += load(c + m * op.c_row_stride + j * V);
         }
-        if (bias || relu) {
-            // max(floor, v) is ReLU or nothing, and keeps NaN.
-            const vec<T> floor = broadcast<T>(relu ? T(0) : -static_cast<T>(__builtin_inff()));
+        if (bias) {
             FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
-                const vec<T> shift = bias ? load(bias + j * V) : vec<T>{};
-                FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) acc[m][j] = larger(floor, acc[m][j] + shift);
+                const vec<T> shift = load(bias + j * V);
+                FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) acc[m][j] += shift;
             }
         }
-        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
-            store(c + m * op.c_row_stride + j * V, acc[m][j]);
+        if (op.activation == Activation::relu) {
+            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                acc[m][j] = larger(vec<T>{}, acc[m][j]);
+        }
+        if (op.stream) {
+            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                stream(c + m * op.c_row_stride + j * V, acc[m][j]);
+        } else {
+            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                store(c + m * op.c_row_stride + j * V, acc[m][j]);
+        }
         return;
     }
 
@@ -159,6 +165,7 @@ void batch_reduce(const BatchReduce<T>& op) noexcept {
         run_block(op, choice, diagonal ? diagonal_rows : most_rows(vectors), op.a + (diagonal ? first : 0), b,
                   op.c + first, op.bias ? op.bias + first : nullptr, columns);
     }
+    if (op.stream) stream_fence();
 }
 
 template <class T>

@@ -19,7 +19,8 @@ namespace fastconv::kernels {
 //
 // with width = block_vectors * lanes. B must be readable up to a whole vector beyond the last column. In the
 // diagonal form A_i[m][k] is a vector too, indexed like B's columns ( + n ), and nothing is read beyond `columns`.
-// Each C[m][n] is one chain of additions in the order of (i, k), whatever `rows` is.
+// Each C[m][n] is one chain of additions in the order of (i, k), whatever `rows` is. `stream`: C's rows, aligned to
+// cache lines and without `accumulate`, go to memory past the caches.
 template <class T>
 struct BatchReduce {
     const T* a;
@@ -36,6 +37,7 @@ struct BatchReduce {
     bool accumulate;
     const T* bias;  // may be null
     Activation activation;
+    bool stream;
 };
 
 // `pixels` windows of a pooling row that all have the same `taps`:

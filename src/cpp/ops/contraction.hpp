@@ -43,11 +43,13 @@ class Contraction {
 
     index_t blocks() const { return (columns_ + width_ - 1) / width_; }
     index_t row_count() const { return row_axis_.length; }
+    // Whether run() can write whole cache lines, once each, to `out`.
+    bool can_stream(const T* out) const;
 
     // Computes rows t in `rows` and the given blocks of output channels of `images` images; `out` is where the row at
     // position `first_row` of the first image lies.
     void run(index_t images, Range rows, Range blocks, const T* in, T* out, index_t first_row, const T* bias,
-             Activation activation) const;
+             Activation activation, bool stream = false) const;
 
   private:
     struct Rectangle {

@@ -76,6 +76,24 @@ FASTCONV_INLINE void store(T* p, vec<T> v) {
     *reinterpret_cast<typename vec_of<T>::unaligned*>(p) = v;
 }
 
+// A store to an aligned address that goes past the caches, where the level has one; stream_fence() puts what was
+// streamed before it in order with what other threads are told after it.
+#if defined(__AVX512F__)
+FASTCONV_INLINE void stream(float* p, vec<float> v) { _mm512_stream_ps(p, (__m512)v); }
+FASTCONV_INLINE void stream(double* p, vec<double> v) { _mm512_stream_pd(p, (__m512d)v); }
+FASTCONV_INLINE void stream_fence() { _mm_sfence(); }
+#elif defined(__AVX2__)
+FASTCONV_INLINE void stream(float* p, vec<float> v) { _mm256_stream_ps(p, (__m256)v); }
+FASTCONV_INLINE void stream(double* p, vec<double> v) { _mm256_stream_pd(p, (__m256d)v); }
+FASTCONV_INLINE void stream_fence() { _mm_sfence(); }
+#else
+template <class T>
+FASTCONV_INLINE void stream(T* p, vec<T> v) {
+    store(p, v);
+}
+FASTCONV_INLINE void stream_fence() {}
+#endif
+
 template <class T>
 FASTCONV_INLINE vec<T> broadcast(T s) {
     return vec<T>{} + s;
