@@ -105,13 +105,22 @@ void shifted_sum(const kernels::ShiftedSum<T>& op) noexcept {
             sum_shifted<T, most, true>(op, i, sum);
             FASTCONV_UNROLL for (int j = 0; j < most; ++j) store(op.y + i + j * V, sum[j]);
             i += most * V;
+        } else if (const index_t left = op.size - i; left > V) {
+            vec<T> sum[2];
+            sum_shifted<T, 2, false>(op, i, sum);
+            store(op.y + i, sum[0]);
+            if (left >= 2 * V)
+                store(op.y + i + V, sum[1]);
+            else
+                store_first(op.y + i + V, sum[1], static_cast<int>(left - V));
+            i += 2 * V;
         } else {
             vec<T> sum[1];
             sum_shifted<T, 1, false>(op, i, sum);
-            if (op.size - i >= V)
+            if (left == V)
                 store(op.y + i, sum[0]);
             else
-                store_first(op.y + i, sum[0], static_cast<int>(op.size - i));
+                store_first(op.y + i, sum[0], static_cast<int>(left));
             i += V;
         }
     }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr index_t z_bytes = index_t{512} << 10;  // half of a second-level cache
 constexpr index_t widest = index_t{1} << 30;     // of the kernel that sums
+constexpr int second_level = 2;                  // of the caches, to __builtin_prefetch
 constexpr index_t blocks_of_group = 4;           // of pixels, so that the last, smaller one counts little
 
 // The axes of dx, one for each residue of the position modulo the stride.
@@ -164,14 +165,15 @@ class TapwiseGradient {
             op.columns = pieces(count, kernels_.lanes) * kernels_.lanes;
             kernels_.transpose(count, s_.out_channels, next, s_.out_channels, transposed, width_);
             next += count * s_.out_channels;
-            // The next block comes from memory a part with each tile.
+            // The block after the next comes from memory a part with each tile, not further than the second level:
+            // the first one is full of this block and W.
             const index_t size = width_ * s_.out_channels;
             for (index_t row = 0, fetched = 0; row < rows; row += op.rows) {
                 op.rows = std::min(pieces(rows, tiles), rows - row);
                 op.a = a + row * s_.out_channels;
                 op.c = first_row + row * stride_ + first;
                 for (; fetched < size && fetched * rows < size * (row + op.rows); fetched += line)
-                    __builtin_prefetch(next + fetched);
+                    __builtin_prefetch(next + size + fetched, 0, second_level);
                 kernels_.batch_reduce(op);
             }
         }
