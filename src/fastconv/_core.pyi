@@ -30,6 +30,7 @@ def conv2d(
     geometry: ConvGeometry,
     relu: bool,
     num_threads: int,
+    channels_first: bool = False,
 ) -> None: ...
 def conv2d_input_gradient(
     grad: FloatArray,
@@ -39,9 +40,15 @@ def conv2d_input_gradient(
     geometry: ConvGeometry,
     relu: bool,
     num_threads: int,
+    channels_first: bool = False,
 ) -> None: ...
 def conv2d_kernel_gradient(
-    x: FloatArray, grad: FloatArray, dkernel: FloatArray, geometry: ConvGeometry, num_threads: int
+    x: FloatArray,
+    grad: FloatArray,
+    dkernel: FloatArray,
+    geometry: ConvGeometry,
+    num_threads: int,
+    channels_first: bool = False,
 ) -> None: ...
 def bias_gradient(grad: FloatArray, dbias: FloatArray, num_threads: int) -> None: ...
 def max_pool2d(

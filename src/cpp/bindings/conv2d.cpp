@@ -8,51 +8,75 @@
 namespace fastconv::bindings {
 namespace {
 
+using ops::Layout;
+
+Layout layout_of(bool channels_first) { return channels_first ? Layout::channels_first : Layout::channels_last; }
+
+ops::Conv2dShape shape_of(const ConvIntegers& geometry, const py::array& images, const py::array& kernel,
+                          Layout layout) {
+    return layout == Layout::channels_last
+               ? conv2d_shape(geometry, images, kernel)
+               : conv2d_shape(geometry, {images.shape(0), images.shape(2), images.shape(3), images.shape(1)}, kernel);
+}
+
+std::array<index_t, 4> result_dims(const ops::Conv2dShape& s, Layout layout) {
+    if (layout == Layout::channels_last) return {s.batch, s.out_height, s.out_width, s.out_channels};
+    return {s.batch, s.out_channels, s.out_height, s.out_width};
+}
+
 void conv2d(const py::array& x, const py::array& kernel, const OptionalArray& bias, const py::array& y,
-            const ConvIntegers& geometry, bool relu, int num_threads) {
+            const ConvIntegers& geometry, bool relu, int num_threads, bool channels_first) {
+    const Layout layout = layout_of(channels_first);
     dispatch("conv2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
         check.rank("kernel", kernel, 4);
-        const ops::Conv2dShape s = conv2d_shape(geometry, x, kernel);
+        const ops::Conv2dShape s = shape_of(geometry, x, kernel, layout);
+        const auto [d0, d1, d2, d3] = result_dims(s, layout);
         const T* x_data = check.input<T>("x", x);
         const T* kernel_data = check.input<T>(
             "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
         const T* bias_data = check.input<T>("bias", bias, {s.out_channels});
-        T* y_data = check.output<T>("y", y, {s.batch, s.out_height, s.out_width, s.out_channels});
+        T* y_data = check.output<T>("y", y, {d0, d1, d2, d3});
         const py::gil_scoped_release release;
-        ops::conv2d(s, x_data, kernel_data, bias_data, activation(relu), y_data, num_threads);
+        ops::conv2d(s, x_data, kernel_data, bias_data, activation(relu), y_data, num_threads, layout);
     });
 }
 
 // The size of `dx` is the caller's choice among those that the convolution maps to the size of `grad`.
 void conv2d_input_gradient(const py::array& grad, const py::array& kernel, const OptionalArray& bias,
-                           const py::array& dx, const ConvIntegers& geometry, bool relu, int num_threads) {
+                           const py::array& dx, const ConvIntegers& geometry, bool relu, int num_threads,
+                           bool channels_first) {
+    const Layout layout = layout_of(channels_first);
     dispatch("conv2d_input_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("dx", dx, 4);
         check.rank("kernel", kernel, 4);
-        const ops::Conv2dShape s = conv2d_shape(geometry, dx, kernel);
-        const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.out_channels});
+        const ops::Conv2dShape s = shape_of(geometry, dx, kernel, layout);
+        const auto [d0, d1, d2, d3] = result_dims(s, layout);
+        const T* grad_data = check.input<T>("grad", grad, {d0, d1, d2, d3});
         const T* kernel_data = check.input<T>(
             "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
         const T* bias_data = check.input<T>("bias", bias, {s.in_channels});
         T* dx_data = check.output<T>("dx", dx);
         const py::gil_scoped_release release;
-        ops::conv2d_input_gradient(s, grad_data, kernel_data, bias_data, activation(relu), dx_data, num_threads);
+        ops::conv2d_input_gradient(s, grad_data, kernel_data, bias_data, activation(relu), dx_data, num_threads,
+                                   layout);
     });
 }
 
 void conv2d_kernel_gradient(const py::array& x, const py::array& grad, const py::array& dkernel,
-                            const ConvIntegers& geometry, int num_threads) {
+                            const ConvIntegers& geometry, int num_threads, bool channels_first) {
+    const Layout layout = layout_of(channels_first);
     dispatch("conv2d_kernel_gradient", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
         check.rank("dkernel", dkernel, 4);
-        const ops::Conv2dShape s = conv2d_shape(geometry, x, dkernel);
+        const ops::Conv2dShape s = shape_of(geometry, x, dkernel, layout);
+        const auto [d0, d1, d2, d3] = result_dims(s, layout);
         const T* x_data = check.input<T>("x", x);
-        const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.out_channels});
+        const T* grad_data = check.input<T>("grad", grad, {d0, d1, d2, d3});
         T* dkernel_data = check.output<T>("dkernel", dkernel,
                                           {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
         const py::gil_scoped_release release;
-        ops::conv2d_kernel_gradient(s, x_data, grad_data, dkernel_data, num_threads);
+        ops::conv2d_kernel_gradient(s, x_data, grad_data, dkernel_data, num_threads, layout);
     });
 }
 
@@ -73,11 +97,11 @@ void bias_gradient(const py::array& grad, const py::array& dbias, int num_thread
 void bind_conv2d(py::module_& m) {
     using py::arg;
     m.def("conv2d", &conv2d, arg("x"), arg("kernel"), arg("bias").none(true), arg("y"), arg("geometry"), arg("relu"),
-          arg("num_threads"));
+          arg("num_threads"), arg("channels_first") = false);
     m.def("conv2d_input_gradient", &conv2d_input_gradient, arg("grad"), arg("kernel"), arg("bias").none(true),
-          arg("dx"), arg("geometry"), arg("relu"), arg("num_threads"));
+          arg("dx"), arg("geometry"), arg("relu"), arg("num_threads"), arg("channels_first") = false);
     m.def("conv2d_kernel_gradient", &conv2d_kernel_gradient, arg("x"), arg("grad"), arg("dkernel"), arg("geometry"),
-          arg("num_threads"));
+          arg("num_threads"), arg("channels_first") = false);
     m.def("bias_gradient", &bias_gradient, arg("grad"), arg("dbias"), arg("num_threads"));
 }
 

@@ -1,9 +1,10 @@
 #include "ops/contraction.hpp"
 
 #include <algorithm>
-#include <cstdint>
 #include <utility>
 
+#include "ops/streaming.hpp"
+#include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -14,19 +15,6 @@ constexpr index_t item_bytes = index_t{512} << 10;
 constexpr index_t pass_bytes = index_t{384} << 10;
 // A tile of fewer accumulators than this waits for its own results (4 cycles, up to 2 started in each).
 constexpr index_t busy_accumulators = 8;
-
-constexpr index_t line = 64;  // bytes of the cache
-// Outputs of this size are written past the caches: their own reader would not find them there, and the stores of one
-// tile no longer wait for lines. Zen 4, 32 MB L3, 2 threads, 224x224x3 -> 64, 3x3 and what reads it, ms,
-// plain/streamed:
-//
-//   output     convolution     + 2x2 max pooling   + 64 -> 64, 3x3
-//    12.8 MB   0.99 /  0.95      1.14 /  1.25        11.6 / 10.7
-//    25.7 MB   2.21 /  1.88      2.83 /  2.79        22.1 / 21.5
-//    51.4 MB     -  /   -        6.49 /  5.66        43.8 / 42.6
-//   102.8 MB   9.37 /  7.72     12.04 / 11.41        95.9 / 95.2
-//   25.7 MB of 7x7 s2 -> 64: 9.51 / 8.47
-constexpr index_t streamed_bytes = index_t{24} << 20;
 
 struct Dimension {
     index_t length, in_stride, out_stride;
@@ -132,11 +120,10 @@ void Contraction<T>::run(index_t images, Range rows, Range blocks, const T* in, 
 }
 
 template <class T>
-bool Contraction<T>::can_stream(const T* out) const {
-    const auto whole_lines = [](index_t elements) { return elements * static_cast<index_t>(sizeof(T)) % line == 0; };
-    return !diagonal_ && pass_depth_ >= depth_ && reinterpret_cast<std::uintptr_t>(out) % line == 0 &&
-           whole_lines(columns_) && whole_lines(width_) && whole_lines(out_.pixel) && whole_lines(out_.row) &&
-           whole_lines(out_.image);
+bool Contraction<T>::writes_whole_lines() const {
+    const auto whole = [](index_t elements) { return elements * static_cast<index_t>(sizeof(T)) % stream_line == 0; };
+    return !diagonal_ && pass_depth_ >= depth_ && whole(columns_) && whole(width_) && whole(out_.pixel) &&
+           whole(out_.row) && whole(out_.image);
 }
 
 template <class T>
@@ -187,7 +174,7 @@ void Contraction<T>::run_rectangle(const Rectangle& rectangle, Range rows, index
 
 template <class T>
 void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strides out, const T* x, T* y,
-             const T* bias, Activation activation, double work, int num_threads) {
+             const T* bias, Activation activation, double work, int num_threads, Layout layout, index_t channels) {
     const index_t rows = contraction.row_count(), blocks = contraction.blocks();
     if (batch == 0 || rows == 0 || blocks == 0) return;
     const int threads = runtime::thread_count(batch * rows * blocks, work, num_threads);
@@ -204,24 +191,41 @@ void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strid
     const index_t band_items = pieces(rows, band);
     const index_t block_items = std::min(blocks, pieces(wanted, image_items * band_items));
 
-    const bool stream =
-        batch * rows * out.row * static_cast<index_t>(sizeof(T)) >= streamed_bytes && contraction.can_stream(y);
-    runtime::parallel_for(image_items * band_items * block_items, threads, [&](index_t item, int) {
+    const bool turned = layout == Layout::channels_first;
+    const bool stream = !turned && contraction.writes_whole_lines() &&
+                        streams(y, batch * rows * out.row * static_cast<index_t>(sizeof(T)));
+    const index_t pixels = out.row / std::max<index_t>(1, out.pixel), columns = contraction.columns();
+    const index_t bank_size = turned ? images * band * out.row : 0;
+    const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));
+    runtime::parallel_for(image_items * band_items * block_items, threads, [&](index_t item, int thread) {
         const auto [first_block, last_block] =
             runtime::share(blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
         const index_t row = item / block_items % band_items * band;
         const index_t image = item / block_items / band_items * images;
         const Range band_rows{row, std::min(rows, row + band)};
-        contraction.run(std::min(images, batch - image), band_rows, {first_block, last_block}, x + image * in.image,
-                        y + image * out.image, 0, bias, activation, stream);
+        const index_t count = std::min(images, batch - image);
+        const Range block_range{first_block, last_block};
+        const T* const from = x + image * in.image;
+        if (!turned)
+            return contraction.run(count, band_rows, block_range, from, y + image * out.image, 0, bias, activation,
+                                   stream);
+        // In the cache, and turned from there to y.
+        T* const bank = banks.data() + thread * bank_size;
+        contraction.run(count, band_rows, block_range, from, bank, row, bias, activation);
+        const index_t first = first_block * contraction.width();
+        const index_t used = std::min(columns, last_block * contraction.width()) - first;
+        for (index_t n = 0; n < count; ++n)
+            dispatch::active<T>().transpose(band_rows.size() * pixels, used, bank + n * out.image + first, out.pixel,
+                                            y + ((image + n) * channels + first) * rows * pixels + row * pixels,
+                                            rows * pixels);
     });
 }
 
 template class Contraction<float>;
 template class Contraction<double>;
 template void run_all(const Contraction<float>&, index_t, Strides, Strides, const float*, float*, const float*,
-                      Activation, double, int);
+                      Activation, double, int, Layout, index_t);
 template void run_all(const Contraction<double>&, index_t, Strides, Strides, const double*, double*, const double*,
-                      Activation, double, int);
+                      Activation, double, int, Layout, index_t);
 
 }  // namespace fastconv::ops

@@ -12,6 +12,7 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/axis.hpp"
+#include "ops/layout.hpp"
 
 namespace fastconv::ops {
 
@@ -43,8 +44,10 @@ class Contraction {
 
     index_t blocks() const { return (columns_ + width_ - 1) / width_; }
     index_t row_count() const { return row_axis_.length; }
-    // Whether run() can write whole cache lines, once each, to `out`.
-    bool can_stream(const T* out) const;
+    index_t width() const { return width_; }  // of a block
+    index_t columns() const { return columns_; }
+    // Whether run() writes each cache line of a dense, aligned output as a whole and once.
+    bool writes_whole_lines() const;
 
     // Computes rows t in `rows` and the given blocks of output channels of `images` images; `out` is where the row at
     // position `first_row` of the first image lies.
@@ -73,9 +76,11 @@ class Contraction {
     std::vector<Rectangle> rectangles_;
 };
 
-// The whole of `batch` images, cut into items for `num_threads` threads.
+// The whole of `batch` images, cut into items for `num_threads` threads. With Layout::channels_first, `y` is where
+// the plane of the first output channel lies among `channels` of an image, and `out` are strides of scratch space.
 template <class T>
 void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strides out, const T* x, T* y,
-             const T* bias, Activation activation, double work, int num_threads);
+             const T* bias, Activation activation, double work, int num_threads,
+             Layout layout = Layout::channels_last, index_t channels = 0);
 
 }  // namespace fastconv::ops

@@ -5,12 +5,20 @@
 
 #include "ops/contraction.hpp"
 #include "ops/packing.hpp"
+#include "ops/planar_pointwise.hpp"
 #include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
+
+// From pixel to pixel of outputs that are turned to NCHW: 16 of them at a time must not share a set of the cache.
+index_t row_in_bank(index_t channels, std::size_t element, Layout layout) {
+    constexpr std::size_t set_distance = 2048, line = 64;
+    const bool shared = static_cast<std::size_t>(channels) * element % set_distance == 0;
+    return layout == Layout::channels_first && shared ? channels + static_cast<index_t>(line / element) : channels;
+}
 
 // A second time where sums were not finite, row by row.
 template <class T>
@@ -33,7 +41,7 @@ PackedWeights<T> conv2d_weights(const Conv2dShape& s, const T* kernel, int num_t
 }
 
 template <class T>
-std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& s, const PackedWeights<T>& weights) {
+std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& s, const PackedWeights<T>& weights, Strides out) {
     const bool depthwise = s.is_depthwise();
     const index_t groups = depthwise ? 1 : s.groups;
     const Axis rows =
@@ -42,41 +50,49 @@ std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& s, const Pack
         forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
     std::vector<Contraction<T>> contractions;
     for (index_t g = 0; g < groups; ++g)
-        contractions.emplace_back(rows, columns, dense_strides(s.in_height, s.in_width, s.in_channels),
-                                  dense_strides(s.out_height, s.out_width, s.out_channels), s.group_in_channels(),
-                                  s.out_channels / groups, weights.of_group(g), depthwise);
+        contractions.emplace_back(rows, columns, dense_strides(s.in_height, s.in_width, s.in_channels), out,
+                                  s.group_in_channels(), s.out_channels / groups, weights.of_group(g), depthwise);
     return contractions;
 }
 
 template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Activation activation, T* y,
-            int num_threads) {
+            int num_threads, Layout layout) {
     if (s.output_size() == 0) return;
+    if (layout == Layout::channels_first && planar_pointwise_pays<T>(s))
+        return planar_pointwise(s, x, kernel, bias, activation, y, num_threads);
+    runtime::Buffer<T> copy;
+    x = to_channels_last(layout, s.batch, s.in_channels, s.in_height * s.in_width, x, copy, num_threads);
     const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
-    if (winograd && winograd->run_all(s.batch, x, bias, activation, y, num_threads)) return;
-
+    if (winograd) {
+        const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
+        if (!winograd->run_all(s.batch, x, bias, activation, result.data(), num_threads)) {
+            const auto weights = conv2d_weights(s, kernel, num_threads);
+            run_rows(*winograd, s.batch, conv2d_contractions(s, weights)[0], x, bias, activation, result.data(),
+                     num_threads);
+        }
+        return result.finish(num_threads);
+    }
     const auto weights = conv2d_weights(s, kernel, num_threads);
-    const auto contractions = conv2d_contractions(s, weights);
-    if (winograd) return run_rows(*winograd, s.batch, contractions[0], x, bias, activation, y, num_threads);
-
     const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
-    const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
+    const Strides out = dense_strides(s.out_height, s.out_width, row_in_bank(s.out_channels, sizeof(T), layout));
+    const auto contractions = conv2d_contractions(s, weights, out);
     const index_t groups = static_cast<index_t>(contractions.size());
     const index_t depth = s.in_channels / groups, filters = s.out_channels / groups;
+    const index_t channel = layout == Layout::channels_first ? s.out_height * s.out_width : 1;  // to the next in y
     for (index_t g = 0; g < groups; ++g)
-        run_all(contractions[static_cast<std::size_t>(g)], s.batch, in, out, x + g * depth, y + g * filters,
+        run_all(contractions[static_cast<std::size_t>(g)], s.batch, in, out, x + g * depth, y + g * filters * channel,
                 bias ? bias + g * filters : nullptr, activation, s.multiplications() / static_cast<double>(groups),
-                num_threads);
+                num_threads, layout, s.out_channels);
 }
 
+namespace {
+
 template <class T>
-void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
-                           T* dx, int num_threads) {
-    if (s.input_size() == 0) return;
+void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias,
+                                  Activation activation, T* dx, int num_threads) {
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
-    if (tapwise_gradient_pays<T>(s))
-        return tapwise_input_gradient(s, grad, kernel, bias, activation, dx, num_threads);
     const bool depthwise = s.is_depthwise();
     const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
@@ -99,21 +115,42 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel,
                 if (winograd)
                     return run_rows(*winograd, s.batch, contraction, grad, bias, activation, dx, num_threads);
                 run_all(contraction, s.batch, in, out, grad + g * depth, dx + g * channels,
-                        bias ? bias + g * channels : nullptr, activation, work, num_threads);
+                        bias ? bias + g * channels : nullptr, activation, work, num_threads, Layout::channels_last);
             }
         }
     }
 }
 
+}  // namespace
+
+template <class T>
+void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
+                           T* dx, int num_threads, Layout layout) {
+    if (s.input_size() == 0) return;
+    if (tapwise_gradient_pays<T>(s))
+        return tapwise_input_gradient(s, grad, kernel, bias, activation, dx, num_threads, layout);
+    const bool unit_strides = s.stride_height == 1 && s.stride_width == 1;
+    if (layout == Layout::channels_first && unit_strides && planar_pointwise_pays<T>(s))
+        return planar_pointwise_input_gradient(s, grad, kernel, bias, activation, dx, num_threads);
+    runtime::Buffer<T> copy;
+    grad = to_channels_last(layout, s.batch, s.out_channels, s.out_height * s.out_width, grad, copy, num_threads);
+    const ChannelsLastResult<T> result(layout, s.batch, s.in_channels, s.in_height * s.in_width, dx);
+    channels_last_input_gradient(s, grad, kernel, bias, activation, result.data(), num_threads);
+    result.finish(num_threads);
+}
+
 template PackedWeights<float> conv2d_weights(const Conv2dShape&, const float*, int);
 template PackedWeights<double> conv2d_weights(const Conv2dShape&, const double*, int);
-template std::vector<Contraction<float>> conv2d_contractions(const Conv2dShape&, const PackedWeights<float>&);
-template std::vector<Contraction<double>> conv2d_contractions(const Conv2dShape&, const PackedWeights<double>&);
-template void conv2d(const Conv2dShape&, const float*, const float*, const float*, Activation, float*, int);
-template void conv2d(const Conv2dShape&, const double*, const double*, const double*, Activation, double*, int);
+template std::vector<Contraction<float>> conv2d_contractions(const Conv2dShape&, const PackedWeights<float>&,
+                                                             Strides);
+template std::vector<Contraction<double>> conv2d_contractions(const Conv2dShape&, const PackedWeights<double>&,
+                                                              Strides);
+template void conv2d(const Conv2dShape&, const float*, const float*, const float*, Activation, float*, int, Layout);
+template void conv2d(const Conv2dShape&, const double*, const double*, const double*, Activation, double*, int,
+                     Layout);
 template void conv2d_input_gradient(const Conv2dShape&, const float*, const float*, const float*, Activation, float*,
-                                    int);
+                                    int, Layout);
 template void conv2d_input_gradient(const Conv2dShape&, const double*, const double*, const double*, Activation,
-                                    double*, int);
+                                    double*, int, Layout);
 
 }  // namespace fastconv::ops

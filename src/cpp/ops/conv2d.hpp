@@ -1,4 +1,5 @@
-// 2-D convolution and its gradients on NHWC activations and HWIO kernels.
+// 2-D convolution and its gradients on HWIO kernels and activations in NHWC or, where a function takes a layout,
+// NCHW.
 //
 //   y[n,p,q,k]  = act(bias[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*..., g*C+c] * w[r,s,c,k])
 //
@@ -8,6 +9,7 @@
 #pragma once
 
 #include "common.hpp"
+#include "ops/layout.hpp"
 
 namespace fastconv::ops {
 
@@ -42,16 +44,19 @@ Conv2dShape conv2d_shape(const Conv2dGeometry& geometry, index_t batch, index_t 
 // `bias` may be null.
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const T* kernel, const T* bias, Activation activation, T* y,
-            int num_threads);
+            int num_threads, Layout layout = Layout::channels_last);
 
 // dx[n,h,w,c] = sum over the outputs that read x[n,h,w,c]; with `bias` (in_channels entries, may be null) and
 // `activation` it is also the forward pass of the transposed convolution.
 template <class T>
 void conv2d_input_gradient(const Conv2dShape& shape, const T* grad, const T* kernel, const T* bias,
-                           Activation activation, T* dx, int num_threads);
+                           Activation activation, T* dx, int num_threads, Layout layout = Layout::channels_last);
 
 template <class T>
 void conv2d_kernel_gradient(const Conv2dShape& shape, const T* x, const T* grad, T* dkernel, int num_threads);
+template <class T>
+void conv2d_kernel_gradient(const Conv2dShape& shape, const T* x, const T* grad, T* dkernel, int num_threads,
+                            Layout layout);
 
 // dbias[k] = sum over rows of grad, a (rows x channels) matrix.
 template <class T>

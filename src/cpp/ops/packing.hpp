@@ -36,10 +36,16 @@ class PackedWeights {
     index_t group_stride_ = 0;
 };
 
-// The forward convolution's weights, and its sums over them, one for each group (depthwise: one for all).
+// The forward convolution's weights, and its sums over them, one for each group (depthwise: one for all), for outputs
+// with the strides `out`.
 template <class T>
 PackedWeights<T> conv2d_weights(const Conv2dShape& shape, const T* kernel, int num_threads);
 template <class T>
-std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& shape, const PackedWeights<T>& weights);
+std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& shape, const PackedWeights<T>& weights,
+                                                Strides out);
+template <class T>
+std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& shape, const PackedWeights<T>& weights) {
+    return conv2d_contractions(shape, weights, dense_strides(shape.out_height, shape.out_width, shape.out_channels));
+}
 
 }  // namespace fastconv::ops

@@ -51,8 +51,16 @@ int pixel_vectors(index_t rows) {
 template <class T>
 class TapwiseGradient {
   public:
-    TapwiseGradient(const Conv2dShape& s, const T* kernel, const T* bias, Activation activation, int num_threads)
-        : kernels_(dispatch::active<T>()), s_(s), kernel_(kernel), bias_(bias), activation_(activation), axes_(s) {
+    TapwiseGradient(const Conv2dShape& s, const T* kernel, const T* bias, Activation activation, int num_threads,
+                    Layout layout)
+        : kernels_(dispatch::active<T>()),
+          s_(s),
+          kernel_(kernel),
+          bias_(bias),
+          activation_(activation),
+          planar_(layout == Layout::channels_first),
+          axes_(s) {
+        plane_ = planar_ ? s.in_height * s.in_width : 1;
         kernel_row_ = s.kernel_width * s.in_channels;
         vectors_ = pixel_vectors<T>(s.kernel_height * kernel_row_);
         width_ = vectors_ * kernels_.lanes;
@@ -135,9 +143,9 @@ class TapwiseGradient {
             p = group.end;
             // Rows of dx that no later output reaches.
             for (; h < rows.end && h + s_.pad_top < p * s_.stride_height; ++h)
-                sum_row(h, outputs.begin, z, phases, terms, dx + h * s_.in_width * s_.in_channels);
+                sum_row(h, outputs.begin, z, phases, terms, dx);
         }
-        for (; h < rows.end; ++h) sum_row(h, outputs.begin, z, phases, terms, dx + h * s_.in_width * s_.in_channels);
+        for (; h < rows.end; ++h) sum_row(h, outputs.begin, z, phases, terms, dx);
     }
 
     // A group of rows of outputs; z is where they begin.
@@ -159,15 +167,22 @@ class TapwiseGradient {
 
         T* const first_row = z + taps.begin * kernel_row_ * stride_;
         const index_t pixels = outputs.size() * s_.out_width;
-        const T* next = grad + outputs.begin * s_.out_width * s_.out_channels;
+        const index_t begin = outputs.begin * s_.out_width, grad_plane = s_.out_height * s_.out_width;
+        const T* next = grad + (planar_ ? begin : begin * s_.out_channels);
         for (index_t first = 0; tiles > 0 && first < pixels; first += width_) {
             const index_t count = std::min(width_, pixels - first);
             op.columns = pieces(count, kernels_.lanes) * kernels_.lanes;
-            kernels_.transpose(count, s_.out_channels, next, s_.out_channels, transposed, width_);
-            next += count * s_.out_channels;
+            if (planar_) {
+                for (index_t k = 0; k < s_.out_channels; ++k)
+                    std::memcpy(transposed + k * width_, next + k * grad_plane + first,
+                                static_cast<std::size_t>(count) * sizeof(T));
+            } else {
+                kernels_.transpose(count, s_.out_channels, next, s_.out_channels, transposed, width_);
+                next += count * s_.out_channels;
+            }
             // The block after the next comes from memory a part with each tile, not further than the second level:
             // the first one is full of this block and W.
-            const index_t size = width_ * s_.out_channels;
+            const index_t size = planar_ ? 0 : width_ * s_.out_channels;
             for (index_t row = 0, fetched = 0; row < rows; row += op.rows) {
                 op.rows = std::min(pieces(rows, tiles), rows - row);
                 op.a = a + row * s_.out_channels;
@@ -180,8 +195,10 @@ class TapwiseGradient {
     }
 
     void sum_row(index_t h, index_t first_output, const T* z, T* phases, kernels::ShiftedTerm* terms, T* dx) const {
+        dx += h * s_.in_width * (planar_ ? 1 : s_.in_channels);
         const index_t residue = h % s_.stride_height, t = h / s_.stride_height;
         const index_t channels = s_.in_channels, step = phases_ * channels;
+        const bool in_place = phases_ == 1 && (planar_ || channels == 1);
         kernels::ShiftedSum<T> op{};
         op.terms = terms;
         op.activation = activation_;
@@ -202,14 +219,22 @@ class TapwiseGradient {
             for (index_t c = 0; c < channels; ++c) {
                 op.x = z + c * stride_;
                 op.start = bias_ ? bias_[c] : T(0);
-                op.y = step == 1 ? dx : phases + (j * channels + c) * phase_stride();
+                op.y = in_place ? dx + c * plane_ : phases + (j * channels + c) * phase_stride();
                 kernels_.shifted_sum(op);
             }
         }
-        if (step == 1) return;
-        const index_t whole = s_.in_width / phases_, rest = (s_.in_width - whole * phases_) * channels;
-        kernels_.transpose(step, whole, phases, phase_stride(), dx, step);
-        for (index_t i = 0; i < rest; ++i) dx[whole * step + i] = phases[i * phase_stride() + whole];
+        if (in_place) return;
+        // Phases and, in NHWC, channels alternate.
+        const index_t whole = s_.in_width / phases_, rest = s_.in_width - whole * phases_;
+        const index_t rows = planar_ ? 1 : channels, planes = channels / rows;
+        for (index_t c = 0; c < planes; ++c) {
+            const T* first = phases + c * phase_stride();
+            T* out = dx + c * plane_;
+            const index_t together = phases_ * rows;
+            kernels_.transpose(together, whole, first, planes * phase_stride(), out, together);
+            for (index_t i = 0; i < rest * rows; ++i)
+                out[whole * together + i] = first[i * planes * phase_stride() + whole];
+        }
     }
 
     static constexpr int line = 64 / sizeof(T);  // of the cache; also the most lanes of a vector
@@ -219,6 +244,8 @@ class TapwiseGradient {
     const T* kernel_;
     const T* bias_;
     Activation activation_;
+    bool planar_;    // NCHW
+    index_t plane_;  // between the channels of dx
     Axes axes_;
     index_t kernel_row_;           // rows of z for one row of taps
     int vectors_;                  // of pixels in a block
@@ -247,15 +274,15 @@ bool tapwise_gradient_pays(const Conv2dShape& s) {
 
 template <class T>
 void tapwise_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias,
-                            Activation activation, T* dx, int num_threads) {
-    TapwiseGradient<T>(s, kernel, bias, activation, num_threads).run(grad, dx, num_threads);
+                            Activation activation, T* dx, int num_threads, Layout layout) {
+    TapwiseGradient<T>(s, kernel, bias, activation, num_threads, layout).run(grad, dx, num_threads);
 }
 
 template bool tapwise_gradient_pays<float>(const Conv2dShape&);
 template bool tapwise_gradient_pays<double>(const Conv2dShape&);
 template void tapwise_input_gradient(const Conv2dShape&, const float*, const float*, const float*, Activation, float*,
-                                     int);
+                                     int, Layout);
 template void tapwise_input_gradient(const Conv2dShape&, const double*, const double*, const double*, Activation,
-                                     double*, int);
+                                     double*, int, Layout);
 
 }  // namespace fastconv::ops

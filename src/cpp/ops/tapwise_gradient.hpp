@@ -4,8 +4,8 @@
 //   dx[n,h,w,c]     = activation(bias[c] + sum over r,s of z[(r,s,c)][p,q]),  (p,q) the output that reads (h,w) by
 //   (r,s)
 //
-// Vectors lie along the output pixels, so that no lane is idle however few channels there are; the price is a
-// transposition of grad and the second sum.
+// Vectors lie along the output pixels, so that no lane is idle however few channels there are; the price is the
+// second sum and, for NHWC, a transposition of grad.
 #pragma once
 
 #include "ops/conv2d.hpp"
@@ -19,6 +19,6 @@ bool tapwise_gradient_pays(const Conv2dShape& shape);
 // As conv2d_input_gradient, for one group.
 template <class T>
 void tapwise_input_gradient(const Conv2dShape& shape, const T* grad, const T* kernel, const T* bias,
-                            Activation activation, T* dx, int num_threads);
+                            Activation activation, T* dx, int num_threads, Layout layout);
 
 }  // namespace fastconv::ops

@@ -90,6 +90,11 @@ def gradient_results(
     return Conv2DGradients(*results)
 
 
+def is_planar(data_format: str, *images: npt.NDArray[Any]) -> bool:
+    """Whether the core is to take the images as (N, C, H, W): not if their memory is NHWC."""
+    return data_format == "channels_first" and all(image.flags.c_contiguous for image in images)
+
+
 def channels_last(
     operation: str, images: npt.NDArray[_Scalar], data_format: str, threads: int
 ) -> npt.NDArray[_Scalar]:

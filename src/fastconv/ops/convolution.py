@@ -21,6 +21,7 @@ from fastconv.ops._memory import (
     channels_last_buffer,
     core_threads,
     gradient_results,
+    is_planar,
     packed,
     result,
     store,
@@ -104,17 +105,20 @@ def conv2d(
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
     y = result(operation, out, plan.result_shape, x.dtype, inputs)
-    buffer = channels_last_buffer(operation, y, data_format)
+    planar = is_planar(data_format, x)
+    to_convert = "channels_last" if planar else data_format
+    buffer = channels_last_buffer(operation, y, to_convert)
     _core.conv2d(
-        channels_last(operation, x, data_format, threads),
+        channels_last(operation, x, to_convert, threads),
         packed(operation, kernel),
         None if bias is None else packed(operation, bias),
         buffer,
         plan.geometry,
         activation == "relu",
         threads,
+        planar,
     )
-    store(buffer, y, data_format, threads)
+    store(buffer, y, to_convert, threads)
     return y
 
 
@@ -173,18 +177,20 @@ def conv2d_gradients(
     sizes = (x.shape, kernel.shape, (plan.filters,))
     gradients = gradient_results(operation, out, names, sizes, x.dtype, (x, kernel, grad))
     geometry = plan.geometry
-    dy = channels_last(operation, grad, data_format, threads)
+    planar = is_planar(data_format, x, grad)
+    to_convert = "channels_last" if planar else data_format
+    dy = channels_last(operation, grad, to_convert, threads)
     if gradients.x is not None:
-        dx = channels_last_buffer(operation, gradients.x, data_format)
-        _core.conv2d_input_gradient(
-            dy, packed(operation, kernel), None, dx, geometry, False, threads
-        )
-        store(dx, gradients.x, data_format, threads)
+        dx = channels_last_buffer(operation, gradients.x, to_convert)
+        weights = packed(operation, kernel)
+        _core.conv2d_input_gradient(dy, weights, None, dx, geometry, False, threads, planar)
+        store(dx, gradients.x, to_convert, threads)
     if gradients.kernel is not None:
-        images = channels_last(operation, x, data_format, threads)
-        _core.conv2d_kernel_gradient(images, dy, gradients.kernel, geometry, threads)
+        images = channels_last(operation, x, to_convert, threads)
+        _core.conv2d_kernel_gradient(images, dy, gradients.kernel, geometry, threads, planar)
     if gradients.bias is not None:
-        _core.bias_gradient(dy, gradients.bias, threads)
+        rows = channels_last(operation, grad, data_format, threads) if planar else dy
+        _core.bias_gradient(rows, gradients.bias, threads)
     return gradients
 
 
@@ -256,15 +262,18 @@ def conv2d_transpose(
     threads = core_threads(operation, num_threads)
     shape = image_shape(batch, windows.input_size, shapes.in_channels, data_format)
     y = result(operation, out, shape, x.dtype, inputs)
-    buffer = channels_last_buffer(operation, y, data_format)
+    planar = is_planar(data_format, x)
+    to_convert = "channels_last" if planar else data_format
+    buffer = channels_last_buffer(operation, y, to_convert)
     _core.conv2d_input_gradient(
-        channels_last(operation, x, data_format, threads),
+        channels_last(operation, x, to_convert, threads),
         packed(operation, kernel),
         None if bias is None else packed(operation, bias),
         buffer,
         conv_geometry(shapes),
         activation == "relu",
         threads,
+        planar,
     )
-    store(buffer, y, data_format, threads)
+    store(buffer, y, to_convert, threads)
     return y
