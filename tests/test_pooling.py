@@ -224,6 +224,42 @@ def test_gradient_adds_up_what_falls_on_one_cell(dtype: type) -> None:
     assert_equal(dx, expected.astype(dtype))
 
 
+GATHERED = (
+    PoolCase("apart", (3, 13, 15, 40)),
+    PoolCase("overlapping", (2, 27, 25, 40), 3, 2, padding=1),
+    PoolCase("stride_1", (2, 12, 11, 33), 3, 1, padding="same"),
+    PoolCase("gaps", (3, 26, 29, 40), 2, 3),
+    PoolCase("global", (70, 7, 5, 66), (7, 5)),
+)
+"""Enough maxima that their gradient is gathered, rather than each added where it belongs."""
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", GATHERED, ids=str)
+def test_gradient_of_maxima_inside_and_outside_their_windows(case: PoolCase, dtype: type) -> None:
+    x = reals(0, *case.x)
+    y, argmax = reference.max_pool2d(x, return_argmax=True, **case.options)
+    grad = integers(1, *y.shape)
+    mean = ops.average_pool2d_gradient(grad.astype(dtype), x.shape, **case.average_options)
+    exact = reference.average_pool2d_gradient(grad, x.shape, **case.average_options)
+    magnitude = reference.average_pool2d_gradient(abs(grad), x.shape, **case.average_options)
+    assert_within_bound(mean, exact, magnitude, int(np.prod(case.pool_size)) ** 2 + 1)
+
+    moved = argmax.copy()
+    moved[-1, -1, -1, -1] = 0
+    for codes in (argmax, moved):
+        expected = reference.max_pool2d_gradient(grad, codes, x.shape).astype(dtype)
+        for threads in (1, 3):
+            dx = ops.max_pool2d_gradient(grad.astype(dtype), codes, x.shape, num_threads=threads)
+            assert_equal(dx, expected)
+            assert not np.signbit(dx[dx == 0]).any()
+    for outside in (-1, x[0].size, 2**32, 2**32 + int(argmax[0, 0, 0, 0]), -(2**32)):
+        moved[0, 0, 0, 0] = outside
+        with pytest.raises(ValueError, match="outside the image"):
+            ops.max_pool2d_gradient(grad.astype(dtype), moved, x.shape)
+
+
 @pytest.mark.usefixtures("isa")
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

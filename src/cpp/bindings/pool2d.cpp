@@ -31,10 +31,9 @@ void max_pool2d_gradient(const py::array& grad, const py::array& argmax, const p
         const std::int64_t* argmax_data = check.input<std::int64_t>("argmax", argmax);
         const index_t batch = grad.shape(0);
         T* dx_data = check.output<T>("dx", dx, {batch, dx.shape(1), dx.shape(2), grad.shape(3)});
-        const index_t windows = batch == 0 ? 0 : grad.size() / batch;
-        const index_t image_size = batch == 0 ? 0 : dx.size() / batch;
+        const ops::PoolSizes sizes{batch, dx.shape(1), dx.shape(2), grad.shape(3), grad.shape(1), grad.shape(2)};
         const py::gil_scoped_release release;
-        ops::max_pool2d_gradient(batch, windows, image_size, grad_data, argmax_data, dx_data, num_threads);
+        ops::max_pool2d_gradient(sizes, grad_data, argmax_data, dx_data, num_threads);
     });
 }
 

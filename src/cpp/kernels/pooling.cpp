@@ -1,9 +1,10 @@
 // Max pooling with argmax, and average pooling, over strips of windows (formula and layouts: PoolStrip in
-// table.hpp). Up to `most` vectors of neighbouring channels at a time: their best values and where these were found
-// (or their sums) stay in 2 * most registers, half of all, while the window's taps pass by; the chains of one hide
-// the latency of the other, and windows of many taps read long runs of memory. What is left over in channels is done
-// as a whole vector that ends with the last channel, partly for the second time; fewer channels than a vector has
-// lanes are loaded in part.
+// table.hpp). Up to `most_vectors` vectors of neighbouring channels at a time: their best values and where these were
+// found (or their sums) stay in 2 * most_vectors registers, half of all, while the window's taps pass by; the chains
+// of one hide the latency of the other, and windows of many taps read long runs of memory. What is left over in
+// channels is done as a whole vector that ends with the last channel, partly for the second time; fewer channels than
+// a vector has lanes are loaded in part.
+#include "kernels/channel_blocks.hpp"
 #include "kernels/registration.hpp"
 #include "simd/places.hpp"
 
@@ -19,7 +20,6 @@ using Integer = typename integer_of<T>::type;
 // looking that up, where it fits a lane; the number of its tap for looking the offset up.
 enum class Place { none, code, near, far };
 
-constexpr int most = vector_registers / 4;  // vectors at a time
 constexpr index_t most_offset = index_t{1} << 30;
 
 // Lane by lane.
@@ -74,22 +74,6 @@ FASTCONV_INLINE void maxima(const PoolStrip<T>& op, const T* x, index_t at, inde
     }
 }
 
-// body(Vectors<u>{}, c) for blocks of u vectors from channel c on that cover all channels; channels >= lanes.
-template <int vectors>
-struct Vectors {
-    static constexpr int count = vectors;
-};
-template <class T, class Body>
-FASTCONV_INLINE void for_channels(index_t channels, const Body& body) {
-    constexpr int V = lanes<T>;
-    index_t c = 0;
-    for (; c + most * V <= channels; c += most * V) body(Vectors<most>{}, c);
-    for (; c + 4 * V <= channels; c += 4 * V) body(Vectors<4>{}, c);
-    for (; c + 2 * V <= channels; c += 2 * V) body(Vectors<2>{}, c);
-    for (; c + V <= channels; c += V) body(Vectors<1>{}, c);
-    if (c < channels) body(Vectors<1>{}, channels - V);
-}
-
 template <Place place, class T>
 void max_pool_strip(const PoolStrip<T>& op) noexcept {
     for (index_t m = 0; m < op.pixels; ++m) {
@@ -98,7 +82,7 @@ void max_pool_strip(const PoolStrip<T>& op) noexcept {
         if (op.channels < lanes<T>)
             maxima<place, 1, false>(op, x, at, origin, static_cast<int>(op.channels));
         else
-            for_channels<T>(op.channels, [&]<class U>(U, index_t c) {
+            for_channels<T>(op.channels, [&]<class U>(U, index_t c, int) {
                 maxima<place, U::count, true>(op, x + c, at + c, origin + c, 0);
             });
     }
@@ -116,10 +100,10 @@ template <class T>
 void average_pool(const PoolStrip<T>& op) noexcept {
     constexpr int V = lanes<T>;
     // Division takes longer than all else; by a power of two, the product with its inverse has the same bits.
-    const T taps = static_cast<T>(op.taps);
-    const bool power_of_two = (op.taps & (op.taps - 1)) == 0;
-    const T share = T(1) / taps;
-    const auto mean = [&](vec<T> sum) { return power_of_two ? sum * share : sum / taps; };
+    const T divisor = static_cast<T>(op.divisor);
+    const bool power_of_two = (op.divisor & (op.divisor - 1)) == 0;
+    const T share = T(1) / divisor;
+    const auto mean = [&](vec<T> sum) { return power_of_two ? sum * share : sum / divisor; };
     for (index_t m = 0; m < op.pixels; ++m) {
         const T* x = op.x + m * op.x_stride;
         T* y = op.y + m * op.y_stride;
@@ -130,7 +114,7 @@ void average_pool(const PoolStrip<T>& op) noexcept {
             store_first(y, mean(sum), n);
             continue;
         }
-        for_channels<T>(op.channels, [&]<class U>(U, index_t c) {
+        for_channels<T>(op.channels, [&]<class U>(U, index_t c, int) {
             vec<T> sum[U::count] = {};
             for (index_t i = 0; i < op.taps; ++i) {
                 const T* p = x + op.tap_offsets[i] + c;

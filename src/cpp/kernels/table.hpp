@@ -41,21 +41,66 @@ struct BatchReduce {
 };
 
 // `pixels` windows of a pooling row that all have the same `taps`:
-//   y[m * y_stride + c] = max (or mean) over i of x[m * x_stride + tap_offsets[i] + c]
+//   y[m * y_stride + c] = max (or sum / divisor) over i of x[m * x_stride + tap_offsets[i] + c]
 // Max: argmax[m * y_stride + c] = origin + m * x_stride + tap_offsets[i] + c for the winning i; argmax may be null.
-// The first maximum wins, and the first NaN above all. 1 <= taps < 2**31, by increasing offset.
+// The first maximum wins, and the first NaN above all. 1 <= taps < 2**31, by increasing offset; a sum may have none.
 // codes, likewise, are the numbers i of the winning taps, at most 255.
 template <class T>
 struct PoolStrip {
     const T* x;
     index_t x_stride;
     const index_t* tap_offsets;
-    index_t taps;
+    index_t taps, divisor;
     index_t pixels, channels;
     T* y;
     index_t y_stride;
     std::int64_t* argmax;
     std::uint8_t* codes;
+    index_t origin;
+};
+
+// A place in an image, as wide as T.
+template <class T>
+struct place_of {
+    using type = std::int32_t;
+};
+template <>
+struct place_of<double> {
+    using type = std::int64_t;
+};
+template <class T>
+using place_t = typename place_of<T>::type;
+
+// The gradient of a pooling at `pixels` windows that no other window meets, lanes <= channels: for every tap i
+//   dx[to] = grad[from] / divisor, or with argmax: argmax[from] is origin + to ? grad[from] : 0
+//   from = m * channels + c,  to = m * dx_stride + tap_offsets[i] + c
+// origin + to < 2**31.
+template <class T>
+struct WindowGradient {
+    const T* grad;
+    const std::int64_t* argmax;  // null for the mean
+    const index_t* tap_offsets;
+    index_t taps, divisor;
+    index_t pixels, channels;
+    T* dx;
+    index_t dx_stride;
+    index_t origin;
+};
+
+// The gradient of max pooling at `pixels` pixels of dx that the same `windows` reach, lanes <= channels:
+//   dx[m * dx_stride + c] = sum over i of grad[at] where places[at] is origin + m * dx_stride + c, else 0
+//   at = m * stride + offsets[i] + c
+// as one chain of additions from 0 on. There may be no window at all.
+template <class T>
+struct MaxPoolGradient {
+    const T* grad;
+    const place_t<T>* places;
+    index_t stride;
+    const index_t* offsets;
+    index_t windows;
+    index_t pixels, channels;
+    T* dx;
+    index_t dx_stride;
     index_t origin;
 };
 
@@ -291,6 +336,10 @@ struct KernelsOf {
 
     void (*max_pool)(const PoolStrip<T>&) noexcept;
     void (*average_pool)(const PoolStrip<T>&) noexcept;
+    index_t (*window_gradient)(const WindowGradient<T>&) noexcept;     // returns how often argmax[from] was it
+    index_t (*max_pool_gradient)(const MaxPoolGradient<T>&) noexcept;  // returns how often places[at] was it
+    // places[i] = argmax[i], or some negative number where that is no place below 2**31.
+    void (*narrow_places)(index_t size, const std::int64_t* argmax, place_t<T>* places) noexcept;
 
     // out (columns x rows) = transpose of in (rows x columns).
     void (*transpose)(index_t rows, index_t columns, const T* in, index_t in_stride, T* out,

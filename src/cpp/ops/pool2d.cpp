@@ -1,13 +1,10 @@
 #include "ops/pool2d.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <cstring>
 #include <stdexcept>
 
-#include "ops/conv2d.hpp"
+#include "ops/gradient_strips.hpp"
 #include "ops/pooling.hpp"
-#include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -39,9 +36,6 @@ PoolingStrips::PoolingStrips(const Pool2dShape& shape) : shape_(shape) {
 
 namespace {
 
-// Pooling is bound by memory: an element that moves takes as long as so many multiply-adds of a convolution.
-constexpr double work_of_memory = 6;
-
 // kernel(strip) for all windows of all images; argmax may be null.
 template <class T, class Kernel>
 void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax, int num_threads,
@@ -62,33 +56,20 @@ void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax
     });
 }
 
+// For each window of an axis, how many of its cells are inside the image.
+std::vector<index_t> cells_inside(index_t in_length, index_t out_length, index_t size, index_t stride,
+                                  index_t dilation, index_t pad) {
+    std::vector<index_t> cells(static_cast<std::size_t>(out_length));
+    for (const Segment& segment : segments(forward_axis(in_length, out_length, size, stride, dilation, pad)))
+        std::fill(cells.begin() + segment.begin, cells.begin() + segment.end, segment.last_tap - segment.first_tap);
+    return cells;
+}
+
 }  // namespace
 
 template <class T>
 void max_pool2d(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax, int num_threads) {
     for_all_strips(s, x, y, argmax, num_threads, dispatch::active<T>().max_pool);
-}
-
-template <class T>
-void max_pool2d_gradient(index_t batch, index_t windows, index_t image_size, const T* grad,
-                         const std::int64_t* argmax, T* dx, int num_threads) {
-    std::atomic<bool> outside{false};
-    const double work = static_cast<double>(batch * (windows + image_size)) / 2;
-    runtime::parallel_for(batch, runtime::thread_count(batch, work, num_threads), [&](index_t n, int) {
-        T* image = dx + n * image_size;
-        std::memset(image, 0, static_cast<std::size_t>(image_size) * sizeof(T));
-        for (index_t i = n * windows; i < (n + 1) * windows; ++i) {
-            const index_t position = argmax[i];
-            if (position < 0 || position >= image_size) {
-                outside = true;
-                return;
-            }
-            image[position] += grad[i];
-        }
-    });
-    if (outside)
-        throw std::invalid_argument("argmax must lie inside the image, expected indices in [0, " +
-                                    std::to_string(image_size) + ")");
 }
 
 template <class T>
@@ -99,34 +80,45 @@ void average_pool2d(const Pool2dShape& s, const T* x, T* y, int num_threads) {
 template <class T>
 void average_pool2d_gradient(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
     if (s.input_size() == 0) return;
-    // Each window hands grad / taps to its taps: the input gradient of a depthwise convolution with ones.
-    const runtime::Buffer<T> shares(static_cast<std::size_t>(s.output_size()));
-    for_all_strips<T>(s, grad, shares.data(), nullptr, num_threads, [&](const kernels::PoolStrip<T>& strip) {
-        const index_t first = strip.y - shares.data();
-        const T taps = static_cast<T>(strip.taps);
-        for (index_t i = first; i < first + strip.pixels * strip.y_stride; ++i) shares.data()[i] = grad[i] / taps;
+    if (windows_are_apart<T>(s))
+        return gradient_of_windows_apart<T>(s, grad, nullptr, dx, num_threads, [](index_t, index_t) {});
+    // Each window hands grad / cells to its cells.
+    const auto rows =
+        cells_inside(s.in_height, s.out_height, s.pool_height, s.stride_height, s.dilation_height, s.pad_top);
+    const auto columns =
+        cells_inside(s.in_width, s.out_width, s.pool_width, s.stride_width, s.dilation_width, s.pad_left);
+    const GradientStrips strips(s);
+    const index_t image = s.in_height * s.in_width * s.channels;
+    const auto divide = [&](index_t n, Range windows, T* shares) {
+        const T* values = grad + (n * s.out_height + windows.begin) * s.out_width * s.channels;
+        for (index_t i = windows.begin; i < windows.end; ++i)
+            for (const index_t cells : columns) {
+                const T count = static_cast<T>(rows[static_cast<std::size_t>(i)] * cells);
+                for (index_t c = 0; c < s.channels; ++c) shares[c] = values[c] / count;
+                shares += s.channels;
+                values += s.channels;
+            }
+    };
+    for_gradient_bands<T>(s, strips, num_threads, divide, [&](index_t n, Range band, const T* shares) {
+        for (index_t h = band.begin; h < band.end; ++h)
+            strips.for_row(h, [&](const GradientStrip& from) {
+                kernels::PoolStrip<T> strip{};
+                strip.x = shares + from.from;
+                strip.x_stride = from.from_stride;
+                strip.tap_offsets = from.offsets;
+                strip.taps = from.windows;
+                strip.divisor = 1;
+                strip.pixels = from.pixels;
+                strip.channels = s.channels;
+                strip.y = dx + n * image + from.to;
+                strip.y_stride = from.to_stride;
+                dispatch::active<T>().average_pool(strip);
+            });
     });
-    Conv2dShape conv{};
-    static_cast<Conv2dGeometry&>(conv) = {s.stride_height,  s.stride_width, s.dilation_height,
-                                          s.dilation_width, s.pad_top,      s.pad_bottom,
-                                          s.pad_left,       s.pad_right,    s.channels};
-    conv.batch = s.batch;
-    conv.in_height = s.in_height;
-    conv.in_width = s.in_width;
-    conv.in_channels = conv.out_channels = s.channels;
-    conv.kernel_height = s.pool_height;
-    conv.kernel_width = s.pool_width;
-    conv.out_height = s.out_height;
-    conv.out_width = s.out_width;
-    const runtime::Buffer<T> ones(static_cast<std::size_t>(conv.kernel_size()));
-    std::fill_n(ones.data(), conv.kernel_size(), T(1));
-    conv2d_input_gradient<T>(conv, shares.data(), ones.data(), nullptr, Activation::linear, dx, num_threads);
 }
 
 template void max_pool2d(const Pool2dShape&, const float*, float*, std::int64_t*, int);
 template void max_pool2d(const Pool2dShape&, const double*, double*, std::int64_t*, int);
-template void max_pool2d_gradient(index_t, index_t, index_t, const float*, const std::int64_t*, float*, int);
-template void max_pool2d_gradient(index_t, index_t, index_t, const double*, const std::int64_t*, double*, int);
 template void average_pool2d(const Pool2dShape&, const float*, float*, int);
 template void average_pool2d(const Pool2dShape&, const double*, double*, int);
 template void average_pool2d_gradient(const Pool2dShape&, const float*, float*, int);

@@ -15,13 +15,15 @@ struct Pool2dGeometry {
     index_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
 };
 
-struct Pool2dShape : Pool2dGeometry {
+struct PoolSizes {
     index_t batch, in_height, in_width, channels;
     index_t out_height, out_width;
 
     index_t input_size() const { return batch * in_height * in_width * channels; }
     index_t output_size() const { return batch * out_height * out_width * channels; }
 };
+
+struct Pool2dShape : Pool2dGeometry, PoolSizes {};
 
 // Derives the output size and checks what memory safety rests on (as conv2d_shape), and that every window
 // spans part of the image. Throws std::invalid_argument naming the rule.
@@ -32,11 +34,10 @@ Pool2dShape pool2d_shape(const Pool2dGeometry& geometry, index_t batch, index_t 
 template <class T>
 void max_pool2d(const Pool2dShape& shape, const T* x, T* y, std::int64_t* argmax, int num_threads);
 
-// dx[n, argmax[n,i]] += grad[n,i] for `windows` entries an image. Throws std::invalid_argument, with dx
-// undefined, if an index is outside [0, image_size).
+// dx[n, argmax[n,i]] += grad[n,i], whatever windows the maxima are of. Throws std::invalid_argument, with dx
+// undefined, if an index is outside the image.
 template <class T>
-void max_pool2d_gradient(index_t batch, index_t windows, index_t image_size, const T* grad,
-                         const std::int64_t* argmax, T* dx, int num_threads);
+void max_pool2d_gradient(const PoolSizes& sizes, const T* grad, const std::int64_t* argmax, T* dx, int num_threads);
 
 template <class T>
 void average_pool2d(const Pool2dShape& shape, const T* x, T* y, int num_threads);

@@ -28,6 +28,7 @@ class PoolingStrips {
             strip.x_stride = shape_.stride_width * shape_.channels;
             strip.tap_offsets = r.tap_offsets.data();
             strip.taps = static_cast<index_t>(r.tap_offsets.size());
+            strip.divisor = strip.taps;
             strip.pixels = r.columns.end - r.columns.begin;
             strip.channels = shape_.channels;
             const index_t first = (row * shape_.out_width + r.columns.begin) * shape_.channels;

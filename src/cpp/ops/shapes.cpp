@@ -109,8 +109,9 @@ Pool2dShape pool2d_shape(const Pool2dGeometry& geometry, index_t batch, index_t 
                           geometry.pad_top, geometry.pad_bottom};
     const Window horizontal{"horizontal",      geometry.pool_width, geometry.stride_width, geometry.dilation_width,
                             geometry.pad_left, geometry.pad_right};
-    Pool2dShape shape{
-        geometry, batch, in_height, in_width, channels, windows(in_height, vertical), windows(in_width, horizontal)};
+    const Pool2dShape shape{
+        geometry,
+        {batch, in_height, in_width, channels, windows(in_height, vertical), windows(in_width, horizontal)}};
     product({batch, in_height, in_width, channels}, "input");
     product({batch, shape.out_height, shape.out_width, channels}, "output");
     product({extent(vertical) + geometry.pad_top, in_width + 1, channels + 1}, "window");

@@ -47,6 +47,29 @@ FASTCONV_INLINE V select(M m, V a, V b) {
 }
 #endif
 
+// The lanes from `first` on, 0 <= first < lanes.
+template <class T>
+FASTCONV_INLINE mask<T> lanes_from(int first) {
+#if defined(__AVX512F__)
+    return static_cast<mask<T>>(~0u << first);
+#else
+    return lane_numbers<T>() >= static_cast<typename integer_of<T>::type>(first);
+#endif
+}
+
+// Adds 1 where the mask is true.
+template <class T>
+FASTCONV_INLINE ivec<T> count_where(mask<T> m, ivec<T> count) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return (ivec<T>)_mm512_mask_add_epi32((__m512i)count, m, (__m512i)count, _mm512_set1_epi32(1));
+    else
+        return (ivec<T>)_mm512_mask_add_epi64((__m512i)count, m, (__m512i)count, _mm512_set1_epi64(1));
+#else
+    return count - m;
+#endif
+}
+
 // p[lane] = the lane, of which only the low byte is not zero.
 template <class T>
 FASTCONV_INLINE void store_bytes(std::uint8_t* p, ivec<T> v) {
@@ -80,6 +103,23 @@ FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<float> of
     store_places(p, first, (ivec<double>)interleave<lanes<float>, float>(low, sign, false));
     store_places(p + half, first + half, (ivec<double>)interleave<lanes<float>, float>(low, sign, true));
 #endif
+}
+
+template <class T>
+FASTCONV_INLINE ivec<T> load_places(const typename integer_of<T>::type* p) {
+    return (ivec<T>)load(reinterpret_cast<const T*>(p));
+}
+
+// A vector of 64-bit places as wide as T: for float, negative where one has more than 31 bits.
+template <class T>
+FASTCONV_INLINE ivec<T> load_narrow(const std::int64_t* p) {
+    if constexpr (sizeof(T) == 8) return load_places<T>(p);
+    // Little-endian: even lanes are lower halves.
+    const vec<float> first = (vec<float>)load_places<double>(p);
+    const vec<float> second = (vec<float>)load_places<double>(p + lanes<double>);
+    const ivec<float> even = 2 * lane_numbers<float>();
+    const ivec<float> low = (ivec<float>)pick(first, second, even), high = (ivec<float>)pick(first, second, even + 1);
+    return (ivec<T>)(low | (high != 0));
 }
 
 }  // namespace
