@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastconv._arrays import check_shape
 from fastconv._pool_windows import pool_windows
-from fastconv._shapes import conv2d_shapes, image_shape, nhwc_shape
+from fastconv._shapes import conv2d_shapes, image_shape, input_shape_argument, nhwc_shape
 from fastconv.ops._remembered import remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastconv._core import ConvGeometry, PoolGeometry
     from fastconv._shapes import Conv2DShapes, Windows
     from fastconv._types import DataFormat, IntOrPair, Padding
@@ -94,3 +97,32 @@ def pool2d_plan(
     )
     result_shape = image_shape(batch, windows.output_size, channels, data_format)
     return PoolPlan(result_shape, pool_geometry(windows))
+
+
+@remembered(sizes=1)
+def max_pool2d_gradient_plan(
+    operation: str, grad_shape: tuple[int, ...], input_shape: Sequence[int], data_format: DataFormat
+) -> tuple[int, int, int, int]:
+    """Check the shapes of the gradient of a maximum; that of the result, in the data format."""
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
+    grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad_shape, data_format)
+    check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
+    return image_shape(batch, (height, width), channels, data_format)
+
+
+@remembered(sizes=1)
+def average_pool2d_gradient_plan(
+    operation: str,
+    grad_shape: tuple[int, ...],
+    input_shape: Sequence[int],
+    data_format: DataFormat,
+    pool_size: IntOrPair,
+    strides: IntOrPair | None,
+    padding: Padding,
+) -> PoolPlan:
+    """Check the shapes and options of the gradient of a mean; `result_shape` is that of `x`."""
+    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
+    shape = image_shape(batch, (height, width), channels, data_format)
+    expected, geometry = pool2d_plan(operation, shape, data_format, pool_size, strides, padding)
+    check_shape(operation, "grad", grad_shape, expected)
+    return PoolPlan(shape, geometry)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _MOST_RESULTS = 512
-_EXACT = frozenset({int, str})
+_EXACT = frozenset({int, str, bool, type(None)})
 
 
 def remembered(*, sizes: int) -> Callable[[_F], _F]:
@@ -37,8 +37,9 @@ def remembered(*, sizes: int) -> Callable[[_F], _F]:
 
 def _is_exact(value: object) -> bool:
     if value.__class__ is not tuple:
-        return value is None or value.__class__ is bool
+        return False
     assert isinstance(value, tuple)
-    return all(
-        part.__class__ is int or (part.__class__ is tuple and _is_exact(part)) for part in value
-    )
+    for part in value:  # noqa: SIM110 - a generator takes longer than the look-up it saves
+        if part.__class__ is not int and not _is_exact(part):
+            return False
+    return True

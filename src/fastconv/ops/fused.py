@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from fastconv import _core
 from fastconv._arrays import check_shape, float_array
 from fastconv._shapes import check_activation, check_wrt
-from fastconv.ops._codes import checked_codes, codes_array
+from fastconv.ops._codes import check_range, codes_array
 from fastconv.ops._geometry import conv2d_plan, pool2d_plan
 from fastconv.ops._memory import (
     INT64,
@@ -248,7 +248,7 @@ def conv2d_max_pool2d_gradients(
     inputs = (x, kernel, grad, codes, y)
     gradients = gradient_results(operation, out, names, sizes, x.dtype, inputs)
     dx = None if gradients.x is None else channels_last_buffer(operation, gradients.x, data_format)
-    with checked_codes(operation, codes, math.prod(conv.result_shape[1:])):
+    try:
         _core.conv2d_max_pool2d_gradients(
             channels_last(operation, x, data_format, threads),
             packed(operation, kernel),
@@ -263,6 +263,9 @@ def conv2d_max_pool2d_gradients(
             activation == "relu",
             threads,
         )
+    except ValueError:
+        check_range(operation, codes, math.prod(conv.result_shape[1:]))
+        raise
     if dx is not None and gradients.x is not None:
         store(dx, gradients.x, data_format, threads)
     return gradients

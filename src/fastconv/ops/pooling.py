@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
-from fastconv._arrays import check_shape, float_array
-from fastconv._shapes import image_shape, input_shape_argument, nhwc_shape
-from fastconv.ops._codes import checked_codes, codes_array
-from fastconv.ops._geometry import pool2d_plan
+from fastconv._arrays import float_array
+from fastconv.ops._codes import check_range, codes_array
+from fastconv.ops._geometry import (
+    average_pool2d_gradient_plan,
+    max_pool2d_gradient_plan,
+    pool2d_plan,
+)
 from fastconv.ops._memory import (
     INT64,
     allocate,
     channels_last,
     channels_last_buffer,
     core_threads,
+    packed,
     result,
     store,
 )
@@ -114,6 +119,9 @@ def max_pool2d(
     threads = core_threads(operation, num_threads)
     y = result(operation, out, shape, x.dtype, (x,))
     argmax: IntArray | None = allocate(operation, shape, INT64) if return_argmax else None
+    if data_format == "channels_last":
+        _core.max_pool2d(packed(operation, x), y, argmax, geometry, threads)
+        return y if argmax is None else (y, argmax)
     y_buffer = channels_last_buffer(operation, y, data_format)
     argmax_buffer = None if argmax is None else channels_last_buffer(operation, argmax, data_format)
     _core.max_pool2d(
@@ -167,21 +175,21 @@ def max_pool2d_gradient(
     """
     operation = "max_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
-    grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad.shape, data_format)
-    check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
+    shape = max_pool2d_gradient_plan(operation, grad.shape, input_shape, data_format)
     codes = codes_array(operation, argmax, grad.shape)
     threads = core_threads(operation, num_threads)
-    shape = image_shape(batch, (height, width), channels, data_format)
     dx = result(operation, out, shape, grad.dtype, (grad, codes))
     buffer = channels_last_buffer(operation, dx, data_format)
-    with checked_codes(operation, codes, height * width * channels):
+    try:
         _core.max_pool2d_gradient(
             channels_last(operation, grad, data_format, threads),
             channels_last(operation, codes, data_format, threads),
             buffer,
             threads,
         )
+    except ValueError:
+        check_range(operation, codes, math.prod(shape[1:]))
+        raise
     store(buffer, dx, data_format, threads)
     return dx
 
@@ -212,6 +220,9 @@ def average_pool2d(
     shape, geometry = pool2d_plan(operation, x.shape, data_format, pool_size, strides, padding)
     threads = core_threads(operation, num_threads)
     y = result(operation, out, shape, x.dtype, (x,))
+    if data_format == "channels_last":
+        _core.average_pool2d(packed(operation, x), y, geometry, threads)
+        return y
     buffer = channels_last_buffer(operation, y, data_format)
     _core.average_pool2d(
         channels_last(operation, x, data_format, threads), buffer, geometry, threads
@@ -257,10 +268,9 @@ def average_pool2d_gradient(
     """
     operation = "average_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
-    batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
-    shape = image_shape(batch, (height, width), channels, data_format)
-    expected, geometry = pool2d_plan(operation, shape, data_format, pool_size, strides, padding)
-    check_shape(operation, "grad", grad.shape, expected)
+    shape, geometry = average_pool2d_gradient_plan(
+        operation, grad.shape, input_shape, data_format, pool_size, strides, padding
+    )
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad,))
     buffer = channels_last_buffer(operation, dx, data_format)
