@@ -40,6 +40,8 @@ class Graph:
                 rule, names = "need another input", ", ".join(t.name for t in self.inputs)
                 raise value_error("Model", "outputs", rule, f"only {names}", tensor.name)
         self._depths = _depths(order)
+        self._last_input_shapes: tuple[Shape, ...] | None = None
+        self._last_shapes: dict[SymbolicTensor, Shape] = {}
         met = [*(t.layer for t in self.inputs if t.layer not in met), *met]
         self.layers = sorted(met, key=lambda layer: -self._depths.get(layer, 0))
         name, count = Counter(layer.name for layer in self.layers).most_common(1)[0]
@@ -63,11 +65,15 @@ class Graph:
         Raises:
             ValueError: shapes that a layer cannot take.
         """
-        shapes = dict(zip(self.inputs, input_shapes, strict=True))
-        for tensor in self.tensors:
-            shape = gathered([shapes[part] for part in tensor.inputs])
-            shapes[tensor] = tensor.layer.compute_output_shape(shape)
-        return shapes
+        key = tuple(map(tuple, input_shapes))
+        if key != self._last_input_shapes:
+            shapes = dict(zip(self.inputs, input_shapes, strict=True))
+            for tensor in self.tensors:
+                shape = gathered([shapes[part] for part in tensor.inputs])
+                shapes[tensor] = tensor.layer.compute_output_shape(shape)
+            # Training asks for every batch anew: half a tenth of a small model's step.
+            self._last_input_shapes, self._last_shapes = key, shapes
+        return self._last_shapes
 
 
 def gathered(parts: Sequence[Any]) -> Any:
