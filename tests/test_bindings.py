@@ -132,6 +132,10 @@ def codes(*shape: int) -> Array:
     return np.zeros(shape, np.int64)
 
 
+def bits(count: int) -> Array:
+    return np.zeros(count, np.uint8)
+
+
 # With strides 1 no size can change without another one.
 CONV = (1, 1, 1, 1, 1, 0, 0, 1, 2)
 POOL = (2, 3, 1, 1, 1, 1, 0, 0, 0, 0)
@@ -169,7 +173,8 @@ NATIVE = [
     Native(
         "softmax_cross_entropy", (floats(3, 5), floats(3, 5), floats(3), floats(3, 5), 1), (2, 3)
     ),
-    Native("dropout", (floats(3, 5), floats(3, 5), 0.5, 1, 2, 1), (1,), in_place=True),
+    Native("dropout", (floats(3, 5), floats(3, 5), bits(2), 0.5, 1, 2, 1), (1, 2), in_place=True),
+    Native("dropout_gradient", (floats(3, 5), bits(2), floats(3, 5), 0.5, 1), (2,), in_place=True),
     Native("adam_step", (*[floats(5) for _ in range(5)], 0.1, 0.01, 1e-7, 1e-3, 1), (1, 2, 3, 4)),
     Native("transpose_planes", (floats(2, 3, 5), floats(2, 5, 3), 1), (1,)),
 ]
@@ -212,6 +217,7 @@ def test_no_array(native: Native, position: int, value: Any) -> None:
         "conv2d_max_pool2d": (2, 4),
         "conv2d_max_pool2d_gradients": (5, 6, 7),
         "matmul": (2,),
+        "dropout": (2,),
         "adam_step": (3,),
     }
     if value is None and position in optional.get(native.name, ()):
@@ -256,6 +262,8 @@ def test_wrong_memory(native: Native, position: int) -> None:
     array = native.arrays()[position]
     strided = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
     assert "C-contiguous" in refused(native, {position: strided}, ValueError)
+    if array.itemsize == 1:
+        return
     bytes_ = np.zeros(array.nbytes + 1, np.uint8)
     misaligned = bytes_[1:].view(array.dtype).reshape(array.shape)
     assert "aligned" in refused(native, {position: misaligned}, ValueError)
@@ -279,7 +287,7 @@ def test_wrong_output(native: Native, position: int) -> None:
             continue
         memory = np.zeros(array.nbytes + input_.nbytes, np.uint8)
         first = memory[: input_.nbytes].view(input_.dtype).reshape(input_.shape)
-        start = input_.nbytes - max(array.itemsize, input_.itemsize)
+        start = max(0, input_.nbytes - max(array.itemsize, input_.itemsize))
         second = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
         assert np.shares_memory(first, second)
         if start % array.itemsize == 0:
@@ -409,8 +417,9 @@ def test_labels_outside_the_classes(label: int) -> None:
 
 @pytest.mark.parametrize("rate", [-0.5, 1.0, 1.5, np.nan, np.inf])
 def test_dropout_rate(rate: float) -> None:
-    native = next(native for native in NATIVE if native.name == "dropout")
-    assert "rate" in refused(native, {2: rate}, ValueError)
+    for name in ("dropout", "dropout_gradient"):
+        native = next(native for native in NATIVE if native.name == name)
+        assert "rate" in refused(native, {3: rate}, ValueError)
 
 
 @pytest.mark.parametrize("native", NATIVE, ids=str)

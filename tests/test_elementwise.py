@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastconv import ops, reference
+from fastconv import _core, ops, reference
 from support.arrays import (
     DTYPES,
     Guarded,
@@ -266,3 +266,24 @@ def test_dropout_zeroes_nan_where_it_drops() -> None:
     kept = reference.dropout(np.ones(64, np.float32), 0.5, seed=0) > 0
     assert_equal(np.isnan(y), kept)
     assert (y[~kept] == 0).all()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bits_of_dropout_give_its_gradient(dtype: type, num_threads: int) -> None:
+    for size in (*range(10), 31, 32, 33, 63, 64, 65, 255, 1000, LARGE):
+        x = reals(0, size).astype(dtype)
+        y, kept = np.empty_like(x), Guarded(((size + 7) // 8,), np.uint8)
+        _core.dropout(x, y, kept.array, 0.3, 5, 2**32 - 3, num_threads)
+        kept.assert_guards_intact()
+        assert_equal(y, ops.dropout(x, 0.3, seed=5, offset=2**32 - 3))
+        wanted = reference.dropout(np.ones(size), 0.3, seed=5, offset=2**32 - 3) != 0
+        assert_equal(kept.array, np.packbits(wanted, bitorder="little"))
+        grad = guarded_copy(reals(1, size).astype(dtype))
+        expected = reference.dropout(grad.array, 0.3, seed=5, offset=2**32 - 3)
+        dx = Guarded((size,), dtype)
+        _core.dropout_gradient(grad.array, kept.array, dx.array, 0.3, num_threads)
+        dx.assert_guards_intact()
+        assert_same_bits(dx.array, expected)
+        _core.dropout_gradient(grad.array, kept.array, grad.array, 0.3, num_threads)
+        assert_same_bits(grad.array, expected)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
+Uint8Array: TypeAlias = npt.NDArray[np.uint8]
 
 # strides, dilation rates (vertical, horizontal each), padding top, bottom, left, right, groups
 ConvGeometry: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
@@ -114,7 +115,16 @@ def softmax_cross_entropy(
     num_threads: int,
 ) -> None: ...
 def dropout(
-    x: FloatArray, y: FloatArray, rate: float, seed: int, offset: int, num_threads: int
+    x: FloatArray,
+    y: FloatArray,
+    kept: Uint8Array | None,
+    rate: float,
+    seed: int,
+    offset: int,
+    num_threads: int,
+) -> None: ...
+def dropout_gradient(
+    grad: FloatArray, kept: Uint8Array, dx: FloatArray, rate: float, num_threads: int
 ) -> None: ...
 def adam_step(
     gradients: FloatArray,

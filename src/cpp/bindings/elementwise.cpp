@@ -1,6 +1,8 @@
 // Activations, softmax, cross-entropy, dropout and layout changes.
 #include "ops/elementwise.hpp"
 
+#include <pybind11/stl.h>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
@@ -84,19 +86,40 @@ void softmax_cross_entropy(const py::array& logits, const py::array& labels, con
     });
 }
 
-void dropout(const py::array& x, const py::array& y, double rate, std::uint64_t seed, std::uint64_t offset,
-             int num_threads) {
+void check_rate(const char* operation, double rate) {
+    if (!(rate >= 0 && rate < 1)) {
+        throw py::value_error(std::string(operation) + ": rate is out of range, expected 0 <= rate < 1, received " +
+                              std::to_string(rate));
+    }
+}
+
+index_t bytes_of_bits(index_t size) { return (size + 7) / 8; }
+
+void dropout(const py::array& x, const py::array& y, const OptionalArray& kept, double rate, std::uint64_t seed,
+             std::uint64_t offset, int num_threads) {
     dispatch("dropout", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.same_shape("y", y, x);
+        const index_t size = x.size();
         const T* x_data = check.input<T>("x", x);
         T* y_data = check.output_or_input<T>("y", y);
-        if (!(rate >= 0 && rate < 1)) {
-            throw py::value_error("dropout: rate is out of range, expected 0 <= rate < 1, received " +
-                                  std::to_string(rate));
-        }
-        const index_t size = x.size();
+        auto* kept_data = check.output<std::uint8_t>("kept", kept, {bytes_of_bits(size)});
+        check_rate("dropout", rate);
         const py::gil_scoped_release release;
-        ops::dropout(size, x_data, rate, seed, offset, y_data, num_threads);
+        ops::dropout(size, x_data, rate, seed, offset, y_data, kept_data, num_threads);
+    });
+}
+
+void dropout_gradient(const py::array& grad, const py::array& kept, const py::array& dx, double rate,
+                      int num_threads) {
+    dispatch("dropout_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
+        check.same_shape("dx", dx, grad);
+        const index_t size = grad.size();
+        const T* grad_data = check.input<T>("grad", grad);
+        const auto* kept_data = check.input<std::uint8_t>("kept", kept, {bytes_of_bits(size)});
+        T* dx_data = check.output_or_input<T>("dx", dx);
+        check_rate("dropout_gradient", rate);
+        const py::gil_scoped_release release;
+        ops::dropout_gradient(size, grad_data, rate, kept_data, dx_data, num_threads);
     });
 }
 
@@ -123,7 +146,10 @@ void bind_elementwise(py::module_& m) {
     m.def("log_softmax", &log_softmax, arg("x"), arg("y"), arg("num_threads"));
     m.def("softmax_cross_entropy", &softmax_cross_entropy, arg("logits"), arg("labels"), arg("loss"), arg("grad"),
           arg("num_threads"));
-    m.def("dropout", &dropout, arg("x"), arg("y"), arg("rate"), arg("seed"), arg("offset"), arg("num_threads"));
+    m.def("dropout", &dropout, arg("x"), arg("y"), arg("kept"), arg("rate"), arg("seed"), arg("offset"),
+          arg("num_threads"));
+    m.def("dropout_gradient", &dropout_gradient, arg("grad"), arg("kept"), arg("dx"), arg("rate"),
+          arg("num_threads"));
     m.def("transpose_planes", &transpose_planes, arg("x"), arg("y"), arg("num_threads"));
 }
 

@@ -4,7 +4,8 @@
 //
 // Kernel gradient: for one output channel the 9 taps of a vector of input channels are 9 accumulators; a window that
 // is left broadcasts its gradient and adds it times the 9 vectors of the patch that its code points at: 9 FMAs, 9
-// loads. With 32 registers two vectors share the walk: 18 accumulators.
+// loads. With 32 registers two vectors share the walk: 18 accumulators. Where the patches begin is worked out before,
+// for a vector of output channels at once: what the walk would look up leaves it too few scalar registers.
 //
 // Input gradient: the patch of 4x4 pixels that a window saw, times a vector of channels, is 16 accumulators. The
 // channels left are walked by code, since the code tells which 9 of the 16 an entry adds to: 9 FMAs, 9 loads, of
@@ -46,17 +47,24 @@ FASTCONV_INLINE void mark_alive(const AliveWindows<T>& op, index_t k) {
     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = load(op.sums + k + j * V);
     const T* grad = op.grad + k;
     const std::uint8_t* codes = op.codes + k;
+    const std::int32_t* place = op.places;
+    std::uint32_t* patches = op.patches + k;
     std::uint32_t* words = op.words + k;
     const index_t columns = op.columns;
+    const ivec<T> right = broadcast(Integer<T>{op.right}), below = broadcast(Integer<T>{op.below});
     for (index_t left = op.windows; left > 0; left -= windows_per_word, words += columns) {
         ivec<T> bits[Vectors] = {}, bit = broadcast(Integer<T>{1});
         const index_t count = left < windows_per_word ? left : windows_per_word;
-        for (index_t i = 0; i < count; ++i, grad += columns, codes += columns, bit += bit) {
+        for (index_t i = 0; i < count; ++i, grad += columns, codes += columns, patches += columns, bit += bit) {
+            const ivec<T> corner = broadcast(Integer<T>{*place++});
             FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
                 const vec<T> values = load(grad + j * V);
-                const mask<T> living = alive<T>(values, load_bytes<T>(codes + j * V));
+                const ivec<T> code = load_bytes<T>(codes + j * V);
+                const mask<T> living = alive<T>(values, code);
                 sum[j] += zero_unless(living, values);
                 bits[j] |= (ivec<T>)zero_unless(living, (vec<T>)bit);
+                // -1 selects a step, 0 none.
+                store_words<T>(patches + j * V, corner + (-(code & 1) & right) + (-(code >> 1 & 1) & below));
             }
         }
         FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) store_words<T>(words + j * V, bits[j]);
@@ -81,17 +89,17 @@ void add_kernel_gradient(const SparseKernelGradient<T>& op, index_t c) noexcept 
     for (index_t k = 0; k < columns; ++k) {
         vec<T> acc[9][Vectors] = {};
         const std::uint32_t* word = op.words + k;
-        const T* grads = op.grad + k;
-        const std::uint8_t* codes = op.codes + k;
-        for (index_t first = 0; first < op.windows; first += windows_per_word, word += columns) {
+        for (index_t first = k, left = op.windows; left > 0; left -= windows_per_word) {
             for (std::uint32_t bits = *word; bits != 0; bits &= bits - 1) {
-                const index_t n = first + __builtin_ctz(bits);
-                const T g = grads[n * columns];
-                const T* patch = x + op.places[n] + op.corner[codes[n * columns] & 3];
+                const index_t n = first + __builtin_ctz(bits) * columns;
+                const T g = op.grad[n];
+                const T* patch = x + op.patches[n];
                 FASTCONV_UNROLL for (int r = 0; r < 3; ++r, patch += row) FASTCONV_UNROLL for (int s = 0; s < 3; ++s)
                     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[3 * r + s][j] +=
                     g * load(patch + s * pixel + j * V);
             }
+            first += windows_per_word * columns;
+            word += columns;
         }
         T* dw = op.dw + k * 9 * op.channels + c;
         FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap, dw += op.channels) {

@@ -130,7 +130,8 @@ struct ConvPoolStrip {
 // `windows` lie one after the other, `columns` (a multiple of `lanes`) values and codes each.
 
 // Bit n % windows_per_word of words[n / windows_per_word * columns + k] says whether window n of column k counts;
-// sums[k] += the gradients that do.
+// sums[k] += the gradients that do. Windows begin at places[n] of an image; patches[n * columns + k] is where the
+// taps of the position begin that the code names, `right` and `below` away.
 template <class T>
 struct AliveWindows {
     const T* grad;
@@ -138,19 +139,20 @@ struct AliveWindows {
     index_t windows, columns;
     std::uint32_t* words;
     T* sums;
+    const std::int32_t* places;
+    std::int32_t right, below;
+    std::uint32_t* patches;
 };
 
 // dw[k][tap][c] (+)= sum over the windows n of column k that count, as `words` say, of
-//   grad * x[places[n] + corner[code & 3] + r * row_stride + s * channels + c]
+//   grad * x[patches[n * columns + k] + r * row_stride + s * channels + c]
 // for 9 taps (r, s) and `channels` channels, a multiple of `lanes`.
 template <class T>
 struct SparseKernelGradient {
     const T* grad;
-    const std::uint8_t* codes;
+    const std::uint32_t* patches;
     index_t windows, columns;
     const std::uint32_t* words;
-    const std::int32_t* places;
-    index_t corner[4];
     const T* x;
     index_t row_stride, channels;
     T* dw;
@@ -357,9 +359,12 @@ struct KernelsOf {
 
     void (*relu)(index_t size, const T* x, T* y) noexcept;
     void (*relu_gradient)(index_t size, const T* grad, const T* y, T* dx) noexcept;
-    // y[i] = x[i] * scale where word i of the Philox stream at `counter` is >= threshold, else 0.
+    // y[i] = x[i] * scale where word i of the Philox stream at `counter` is >= threshold, else 0; bit i % 8 of
+    // kept[i / 8] says which, whole bytes, unless it is null.
     void (*dropout)(index_t size, const T* x, T scale, std::uint32_t threshold, std::uint64_t seed,
-                    std::uint64_t counter, T* y) noexcept;
+                    std::uint64_t counter, T* y, std::uint8_t* kept) noexcept;
+    // y[i] = x[i] * scale where the bit of `kept` is set, else 0.
+    void (*scale_kept)(index_t size, const T* x, T scale, const std::uint8_t* kept, T* y) noexcept;
 
     void (*adam_step)(const AdamStep<T>&) noexcept;
 

@@ -13,7 +13,7 @@
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t piece = 16384;  // elements of an item; a multiple of the four words of a Philox counter
+constexpr index_t piece = 16384;  // elements of an item; a multiple of a Philox counter's words and a byte's bits
 
 // body(first, count) over pieces of `size` elements that cost `cost` multiply-adds each.
 template <class Body>
@@ -115,12 +115,21 @@ void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const
 }
 
 template <class T>
-void dropout(index_t size, const T* x, double rate, std::uint64_t seed, std::uint64_t offset, T* y, int num_threads) {
+void dropout(index_t size, const T* x, double rate, std::uint64_t seed, std::uint64_t offset, T* y,
+             std::uint8_t* kept, int num_threads) {
     const auto threshold = static_cast<std::uint32_t>(std::floor(rate * 4294967296.0));
     const T scale = static_cast<T>(1 / (1 - rate));
     for_pieces(size, 8, num_threads, [&](index_t i, index_t n) {
         dispatch::active<T>().dropout(n, x + i, scale, threshold, seed, offset + static_cast<std::uint64_t>(i / 4),
-                                      y + i);
+                                      y + i, kept ? kept + i / 8 : nullptr);
+    });
+}
+
+template <class T>
+void dropout_gradient(index_t size, const T* grad, double rate, const std::uint8_t* kept, T* dx, int num_threads) {
+    const T scale = static_cast<T>(1 / (1 - rate));
+    for_pieces(size, 0.5, num_threads, [&](index_t i, index_t n) {
+        dispatch::active<T>().scale_kept(n, grad + i, scale, kept + i / 8, dx + i);
     });
 }
 
@@ -138,14 +147,15 @@ void transpose_planes(index_t batch, index_t rows, index_t columns, const T* in,
     });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                        \
-    template void relu(index_t, const T*, T*, int);                                                    \
-    template void relu_gradient(index_t, const T*, const T*, T*, int);                                 \
-    template void softmax(index_t, index_t, const T*, T*, int);                                        \
-    template void log_softmax(index_t, index_t, const T*, T*, int);                                    \
-    template void softmax_cross_entropy(index_t, index_t, const T*, const std::int64_t*, T*, T*, int); \
-    template void softmax_cross_entropy(index_t, index_t, const T*, const T*, T*, T*, int);            \
-    template void dropout(index_t, const T*, double, std::uint64_t, std::uint64_t, T*, int);           \
+#define FASTCONV_INSTANTIATE(T)                                                                             \
+    template void relu(index_t, const T*, T*, int);                                                         \
+    template void relu_gradient(index_t, const T*, const T*, T*, int);                                      \
+    template void softmax(index_t, index_t, const T*, T*, int);                                             \
+    template void log_softmax(index_t, index_t, const T*, T*, int);                                         \
+    template void softmax_cross_entropy(index_t, index_t, const T*, const std::int64_t*, T*, T*, int);      \
+    template void softmax_cross_entropy(index_t, index_t, const T*, const T*, T*, T*, int);                 \
+    template void dropout(index_t, const T*, double, std::uint64_t, std::uint64_t, T*, std::uint8_t*, int); \
+    template void dropout_gradient(index_t, const T*, double, const std::uint8_t*, T*, int);                \
     template void transpose_planes(index_t, index_t, index_t, const T*, T*, int)
 FASTCONV_INSTANTIATE(float);
 FASTCONV_INSTANTIATE(double);

@@ -32,9 +32,13 @@ void softmax_cross_entropy(index_t rows, index_t classes, const T* logits, const
                            int num_threads);
 
 // Element i is kept, times 1/(1-rate), iff word i >= floor(rate * 2^32); word i is lane i % 4 of
-// philox4x32_10(counter = offset + i/4, key = seed). 0 <= rate < 1.
+// philox4x32_10(counter = offset + i/4, key = seed). 0 <= rate < 1. Unless it is null, bit i % 8 of kept[i / 8] says
+// the same; from these bits the gradient is several times as fast as from the words.
 template <class T>
-void dropout(index_t size, const T* x, double rate, std::uint64_t seed, std::uint64_t offset, T* y, int num_threads);
+void dropout(index_t size, const T* x, double rate, std::uint64_t seed, std::uint64_t offset, T* y,
+             std::uint8_t* kept, int num_threads);
+template <class T>
+void dropout_gradient(index_t size, const T* grad, double rate, const std::uint8_t* kept, T* dx, int num_threads);
 
 // out[b] = transpose(in[b]), in[b] being (rows x columns): NCHW -> NHWC with rows = C, columns = H*W; and back.
 template <class T>

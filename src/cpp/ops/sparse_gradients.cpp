@@ -68,8 +68,10 @@ struct Work {
                      (one_channel ? 4 * (2 * p.out_height + 1) * (2 * p.out_width + 1) : 0)),
           word_size(one_channel ? 0 : (group * windows / kernels::windows_per_word + 1) * s.out_channels),
           channel_word_size(of_input ? 4 * windows * (s.out_channels / kernels::channels_per_word + 1) : 0),
+          patch_size(one_channel ? 0 : group * windows * s.out_channels),
           values(static_cast<std::size_t>(threads * value_size)),
           words(static_cast<std::size_t>(threads * word_size)),
+          patches(static_cast<std::size_t>(threads * patch_size)),
           channel_words(static_cast<std::size_t>(threads * channel_word_size)),
           places(static_cast<std::size_t>(one_channel ? 0 : group * windows)) {
         if (one_channel) return;
@@ -83,9 +85,9 @@ struct Work {
     static constexpr index_t size_of = static_cast<index_t>(sizeof(T));
     PaddedImage image;
     bool one_channel;
-    index_t group, windows, copy_size, value_size, word_size, channel_word_size;
+    index_t group, windows, copy_size, value_size, word_size, channel_word_size, patch_size;
     runtime::Buffer<T> values;
-    runtime::Buffer<std::uint32_t> words;
+    runtime::Buffer<std::uint32_t> words, patches;
     runtime::Buffer<std::uint64_t> channel_words;
     runtime::Buffer<std::int32_t> places;  // of a group's windows, the same for all
 };
@@ -126,21 +128,13 @@ void add_group(const Conv2dShape& s, const Pool2dShape& p, const Work<T>& work, 
         return;
     }
     std::uint32_t* words = work.words.data() + thread * work.word_size;
-    const index_t windows = images.size() * work.windows, right = s.in_channels, below = image.row;
-    kernels.alive_windows({grad, codes, windows, columns, words, sums});
+    std::uint32_t* patches = work.patches.data() + thread * work.patch_size;
+    const index_t windows = images.size() * work.windows;
+    kernels.alive_windows({grad, codes, windows, columns, words, sums, work.places.data(),
+                           static_cast<std::int32_t>(s.in_channels), static_cast<std::int32_t>(image.row), patches});
     if (dw)
-        kernels.sparse_kernel_gradient({grad,
-                                        codes,
-                                        windows,
-                                        columns,
-                                        words,
-                                        work.places.data(),
-                                        {0, right, below, below + right},
-                                        x,
-                                        image.row,
-                                        s.in_channels,
-                                        dw,
-                                        accumulate});
+        kernels.sparse_kernel_gradient(
+            {grad, patches, windows, columns, words, x, image.row, s.in_channels, dw, accumulate});
     if (!dx) return;
     std::memset(target, 0, static_cast<std::size_t>(images.size() * image.size()) * sizeof(T));
     for (index_t n = 0; n < images.size(); ++n) {

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from fastconv import ops, random
+import numpy as np
+
+from fastconv import _core, random
 from fastconv._errors import value_error
 from fastconv.layers.arguments import normalize_index, normalize_number
 from fastconv.layers.layer import Layer, LayerOptions
@@ -15,6 +17,8 @@ from fastconv.layers.layer import Layer, LayerOptions
 if TYPE_CHECKING:
     from fastconv._types import FloatArray
     from fastconv.layers.symbolic import Shape
+
+_UINT8 = np.dtype(np.uint8)
 
 
 class Dropout(Layer):
@@ -60,15 +64,25 @@ class Dropout(Layer):
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
         if not training or self.rate == 0:
             return x, None
-        seed, offset = state = self.random_state
+        seed, offset = self.random_state
         # An array of n values uses up (n + 3) // 4 offsets.
         self.random_state = seed, (offset + (x.size + 3) // 4) % 2**64
-        return ops.dropout(x, self.rate, seed=seed, offset=offset), state
+        x = np.ascontiguousarray(x)
+        y = _core.empty(x.shape, x.dtype)
+        kept = _core.empty(((x.size + 7) // 8,), _UINT8)
+        if self.rate == 1:
+            y.fill(0)
+        else:
+            _core.dropout(x, y, kept, self.rate, seed, offset, 0)
+        return y, kept
 
     def backward(
         self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
     ) -> FloatArray | None:
         if not need_input_gradient or saved is None:
             return grad
-        seed, offset = saved
-        return ops.dropout(grad, self.rate, seed=seed, offset=offset, out=grad)
+        if self.rate == 1:
+            grad.fill(0)
+        else:
+            _core.dropout_gradient(grad, saved, grad, self.rate, 0)
+        return grad

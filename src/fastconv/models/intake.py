@@ -80,8 +80,7 @@ class Intake:
                 expected = "(x, y) or (x, y, sample_weight)"
                 raise type_error(operation, "a batch", "must be a tuple", expected, type(given))
             weights = given[2] if len(given) == 3 else None
-            inputs, *others = self.columns(given[0], given[1], weights, class_weight)
-            return (each(inputs, _as_float32), *others)
+            return self.batch(given[0], given[1], weights, class_weight)
 
         batches = StreamBatches(x, convert, steps)
         first = batches.peek()
@@ -89,6 +88,17 @@ class Intake:
             raise value_error(operation, "x", "is empty", "at least one batch", "none")
         convert(first)
         return batches
+
+    def batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> Batch:
+        """All samples as one batch."""
+        inputs, *others = self.columns(x, y, sample_weight, class_weight)
+        return (each(inputs, _as_float32), *others)
 
     def columns(
         self,

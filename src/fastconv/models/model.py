@@ -11,7 +11,7 @@ from fastconv._shapes import normalize_int
 from fastconv.callbacks import Callback, CallbackList, History, as_list
 from fastconv.layers.naming import unique_name
 from fastconv.models.compiled import CompiledNetwork
-from fastconv.models.data import ArrayBatches, Batch, Batches, as_validation, sample_count
+from fastconv.models.data import Batches, as_validation
 from fastconv.models.graph import Graph, each
 from fastconv.models.intake import Intake, input_batches
 from fastconv.models.training import predict
@@ -218,7 +218,7 @@ class Model(CompiledNetwork):
         return_dict: bool = False,
     ) -> Any:
         """One training step. Returns the figures of this batch, before the step, as `evaluate`."""
-        batch = self._batch("train_on_batch", x, y, sample_weight, class_weight)
+        batch = self._intake("train_on_batch").batch(x, y, sample_weight, class_weight)
         trainer = self._trainer()
         trainer.objective.reset()
         trainer.train_step(*batch)
@@ -232,7 +232,7 @@ class Model(CompiledNetwork):
         return_dict: bool = False,
     ) -> Any:
         """The figures of one batch, as `evaluate`."""
-        batch = self._batch("test_on_batch", x, y, sample_weight)
+        batch = self._intake("test_on_batch").batch(x, y, sample_weight)
         evaluator = self._evaluator()
         evaluator.objective.reset()
         evaluator.test_step(*batch)
@@ -284,12 +284,6 @@ class Model(CompiledNetwork):
 
     def _intake(self, operation: str) -> Intake:
         return Intake(operation, self, self._compiled_objective(operation))
-
-    def _batch(self, operation: str, *data: Any) -> Batch:
-        """One batch that holds everything."""
-        columns = self._intake(operation).columns(*data)
-        (batch,) = ArrayBatches(columns, sample_count(columns[0])).epoch(None)
-        return batch
 
     def _run(
         self, callbacks: list[Callback], verbose: str | int, batches: Batches, epochs: int

@@ -26,6 +26,7 @@ class FlatParameters:
     Attributes:
         trainable: `(size,)`, the weights that train.
         gradients: `(size,)`, in the same layout.
+        slices: for each weight that trains its place in both.
     """
 
     def __init__(self, trainable: Sequence[Variable], frozen: Sequence[Variable]) -> None:
@@ -47,6 +48,10 @@ class FlatParameters:
             variable.gradient = None
             variable.owner = self
         self._places = tuple(places[: len(trainable)])
+        self.slices = tuple(
+            slice(place, place + math.prod(variable.shape))
+            for variable, place in zip(trainable, self._places, strict=True)
+        )
         for variable, gradient in zip(trainable, self.views(self.gradients), strict=True):
             variable.gradient = gradient
 
@@ -54,14 +59,6 @@ class FlatParameters:
         """For each weight that trains the part of `values`, an array such as `gradients`."""
         return [
             _view(values, place, variable)
-            for variable, place in zip(self._trainable, self._places, strict=True)
-        ]
-
-    @property
-    def slices(self) -> list[slice]:
-        """For each weight that trains its place in `trainable` and `gradients`."""
-        return [
-            slice(place, place + math.prod(variable.shape))
             for variable, place in zip(self._trainable, self._places, strict=True)
         ]
 

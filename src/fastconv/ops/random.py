@@ -68,7 +68,7 @@ def dropout(
     if rate == 1:
         y.fill(0)
     else:
-        _core.dropout(packed("dropout", x), y, float(rate), key, counter, threads)
+        _core.dropout(packed("dropout", x), y, None, float(rate), key, counter, threads)
     return y
 
 
