@@ -46,11 +46,24 @@ def winograd_without_pool() -> keras.Sequential:
     )
 
 
+def depthwise_without_pool() -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.Input(shape=(15, 14, 35)),
+            layers.Conv2D(35, 3, padding="same", groups=35, activation="relu"),
+            layers.Conv2D(35, 3, strides=2, padding="same", groups=35),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
 MODELS = {
     "m1": m1,
     "m3": m3,
     "conv_without_pool": conv_without_pool,
     "winograd_without_pool": winograd_without_pool,
+    "depthwise_without_pool": depthwise_without_pool,
 }
 models = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 

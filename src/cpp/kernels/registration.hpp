@@ -11,6 +11,7 @@ void register_batch_reduce(Kernels& table) noexcept;
 void register_conv_pool(Kernels& table) noexcept;
 void register_panels(Kernels& table) noexcept;
 void register_max_pool_gradient(Kernels& table) noexcept;
+void register_depthwise(Kernels& table) noexcept;
 void register_peak(Kernels& table) noexcept;
 void register_pooling(Kernels& table) noexcept;
 void register_elementwise(Kernels& table) noexcept;

@@ -11,6 +11,7 @@ Kernels make_kernels() noexcept {
     register_conv_pool(table);
     register_panels(table);
     register_max_pool_gradient(table);
+    register_depthwise(table);
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);

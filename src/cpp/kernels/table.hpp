@@ -40,6 +40,44 @@ struct BatchReduce {
     bool stream;
 };
 
+// `rows` x `columns` windows of a depthwise convolution on one image x, `step` inputs apart: tap (r, s) of window (p,
+// q) reads, if that is one of the image's height x width pixels,
+//   x(p, q, r, s)[c] = x[(row + p * step + r) * row_stride + (column + q * step + s) * pixel_stride + c]
+// Taps are 3x3, or at most 2x2 with a step of 1; channels >= lanes.
+template <class T>
+struct DepthwiseWindows {
+    const T* x;
+    index_t height, width;
+    index_t row_stride, pixel_stride;
+    index_t row, column, step;
+    index_t tap_rows, tap_columns;
+    index_t rows, columns, channels;
+};
+
+// y[p * y_row_stride + q * y_pixel_stride + c] = activation(bias[c] + sum over (r, s) of x(p, q, r, s)[c] *
+// w[r][s][c]) Each is one chain of additions in the order of (r, s), the bias last. Weights are packed: those of the
+// vector of channels that begins at c follow each other, [tap][lane], and are at weights[c * taps]; but those of a
+// last vector that would reach beyond the channels begin at channels - lanes.
+template <class T>
+struct DepthwiseConv {
+    DepthwiseWindows<T> windows;
+    const T* weights;
+    const T* bias;  // may be null
+    Activation activation;
+    T* y;
+    index_t y_row_stride, y_pixel_stride;
+};
+
+// dw[r][s][c] += sum over (p, q) of x(p, q, r, s)[c] * grad[p * grad_row_stride + q * grad_pixel_stride + c] for 3x3
+// taps, dw packed into `sums` as weights are above.
+template <class T>
+struct DepthwiseGradient {
+    DepthwiseWindows<T> windows;
+    const T* grad;
+    index_t grad_row_stride, grad_pixel_stride;
+    T* sums;
+};
+
 // `pixels` windows of a pooling row that all have the same `taps`:
 //   y[m * y_stride + c] = max (or sum / divisor) over i of x[m * x_stride + tap_offsets[i] + c]
 // Max: argmax[m * y_stride + c] = origin + m * x_stride + tap_offsets[i] + c for the winning i; argmax may be null.
@@ -321,6 +359,9 @@ struct KernelsOf {
 
     void (*batch_reduce)(const BatchReduce<T>&) noexcept;
     void (*batch_reduce_diagonal)(const BatchReduce<T>&) noexcept;
+
+    void (*depthwise_conv)(const DepthwiseConv<T>&) noexcept;
+    void (*depthwise_gradient)(const DepthwiseGradient<T>&) noexcept;
 
     void (*conv_pool)(const ConvPoolStrip<T>&) noexcept;
     void (*winograd_input)(const WinogradInput<T>&) noexcept;

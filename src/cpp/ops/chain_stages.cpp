@@ -4,6 +4,7 @@
 
 #include "ops/banded_pool.hpp"
 #include "ops/chain.hpp"
+#include "ops/depthwise.hpp"
 #include "ops/matmul.hpp"
 #include "ops/packing.hpp"
 #include "ops/pooling.hpp"
@@ -103,9 +104,11 @@ class ConvStage : public Stage {
 
     void prepare(int num_threads) override {
         contractions_.clear();
+        winograd_.reset();
+        depthwise_ = DepthwiseConv2d<float>::forward(shape_, kernel_);
+        if (depthwise_) return;
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);
-        winograd_.reset();
         if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_, num_threads))
             winograd_.emplace(std::move(*winograd));
     }
@@ -118,6 +121,11 @@ class ConvStage : public Stage {
             // Rows of tiles are counted through all images, of which several are given as a whole.
             const Range tile_rows = images == 1 ? units : Range{0, images * winograd_->tile_rows()};
             winograd_->run(tile_rows, contractions_.front(), x, bias_, activation_, y, scratch);
+            return true;
+        }
+        if (depthwise_) {
+            for (index_t n = 0; n < images; ++n)
+                depthwise_->run(rows(units), x + n * in_size, bias_, activation_, y + n * out_size);
             return true;
         }
         const index_t depth = shape_.in_channels / groups(), filters = shape_.out_channels / groups();
@@ -142,6 +150,7 @@ class ConvStage : public Stage {
     Activation activation_;
     std::optional<PackedWeights<float>> weights_;
     std::vector<Contraction<float>> contractions_;
+    std::optional<DepthwiseConv2d<float>> depthwise_;
     std::optional<WinogradConv2d<float>> winograd_;
 };
 

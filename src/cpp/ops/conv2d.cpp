@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/contraction.hpp"
+#include "ops/depthwise.hpp"
 #include "ops/packing.hpp"
 #include "ops/planar_pointwise.hpp"
 #include "ops/tapwise_gradient.hpp"
@@ -63,6 +64,11 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         return planar_pointwise(s, x, kernel, bias, activation, y, num_threads);
     runtime::Buffer<T> copy;
     x = to_channels_last(layout, s.batch, s.in_channels, s.in_height * s.in_width, x, copy, num_threads);
+    if (const auto depthwise = DepthwiseConv2d<T>::forward(s, kernel)) {
+        const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
+        depthwise->run_all(s.batch, x, bias, activation, result.data(), num_threads);
+        return result.finish(num_threads);
+    }
     const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
     if (winograd) {
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
@@ -91,6 +97,8 @@ namespace {
 template <class T>
 void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias,
                                   Activation activation, T* dx, int num_threads) {
+    if (const auto depthwise = DepthwiseConv2d<T>::input_gradient(s, kernel))
+        return depthwise->run_all(s.batch, grad, bias, activation, dx, num_threads);
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
     const bool depthwise = s.is_depthwise();

@@ -12,6 +12,7 @@
 #include "ops/blocked_kernel_gradient.hpp"
 #include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/depthwise.hpp"
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
 #include "ops/winograd_kernel_gradient.hpp"
@@ -181,7 +182,9 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
 template <class T>
 void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
     const index_t kernel_size = s.kernel_size();
-    if (kernel_size == 0 || winograd_kernel_gradient(s, x, grad, dkernel, num_threads)) return;
+    if (kernel_size == 0 || depthwise_kernel_gradient(s, x, grad, dkernel, num_threads) ||
+        winograd_kernel_gradient(s, x, grad, dkernel, num_threads))
+        return;
     const Chunks chunks = chunks_of(s, sizeof(T));
     if (packing_pays(s, chunks, sizeof(T))) return blocked_kernel_gradient(s, x, grad, dkernel, num_threads);
     const bool depthwise = s.is_depthwise();
