@@ -47,6 +47,19 @@ __attribute__((noinline)) void finish(const BatchReduce<T>& op, int rows, int st
     }
 }
 
+// Asks for the lines of memory that a tile writes at its end, and for those of A that the tile after the next reads:
+// the processor's own prefetching follows neither in time.
+template <class T, int Rows, int Vectors>
+FASTCONV_INLINE void prefetch(const BatchReduce<T>& op, const T* a, const T* c) {
+    constexpr index_t line = 64 / static_cast<index_t>(sizeof(T)), most_depth = 16 * line;
+    FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int n = 0; n < Vectors * lanes<T>; n += line)
+        __builtin_prefetch(c + m * op.c_row_stride + n, 1);
+    const T* next = a + op.a_offsets[0] + 2 * Rows * op.a_row_stride;
+    const index_t depth = op.depth < most_depth ? op.depth : most_depth;
+    for (index_t k = 0; k < depth; k += line)
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) __builtin_prefetch(next + m * op.a_row_stride + k, 0, 2);
+}
+
 enum class Form { broadcast, diagonal, diagonal_with_tail };
 
 // a, b, c and bias point at the tile's first row and column; `columns` of it are wanted.
@@ -54,6 +67,8 @@ template <class T, int Rows, int Vectors, Form form>
 void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias, int columns) noexcept {
     constexpr int V = lanes<T>;
     constexpr int full = form == Form::diagonal_with_tail ? Vectors - 1 : Vectors;
+    if constexpr (form == Form::broadcast)
+        if (op.from_memory) prefetch<T, Rows, Vectors>(op, a, c);
     vec<T> acc[Rows][Vectors] = {};
 
     for (index_t i = 0; i < op.count; ++i) {

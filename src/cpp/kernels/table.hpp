@@ -38,6 +38,7 @@ struct BatchReduce {
     const T* bias;  // may be null
     Activation activation;
     bool stream;
+    bool from_memory;  // A, of one i and depth stride 1, and C are hardly in the cache: they are asked for early
 };
 
 // `rows` x `columns` windows of a depthwise convolution on one image x, `step` inputs apart: tap (r, s) of window (p,

@@ -159,6 +159,7 @@ void Contraction<T>::run_rectangle(const Rectangle& rectangle, Range rows, index
     op.a_offsets = rectangle.in_offsets.data();
     op.b_offsets = rectangle.weight_offsets.data();
     op.count = static_cast<index_t>(rectangle.in_offsets.size());
+    op.from_memory = op.count == 1;
     op.a_row_stride = strip.in_stride;
     op.c_row_stride = strip.out_stride;
     op.rows = strip.length;
