@@ -29,6 +29,8 @@ CASES = (
     ConvCase("few_tiles_many_columns", (6, 4, 4, 128), (3, 3, 128, 256), padding="same"),
     ConvCase("wide_row", (1, 4, 140, 16), (3, 3, 16, 32), padding="same"),
     ConvCase("many_blocks", (1, 31, 33, 64), (3, 3, 64, 48), padding="same"),
+    ConvCase("groups", (2, 14, 12, 64), (3, 3, 32, 64), padding="same", groups=2),
+    ConvCase("wide_groups", (1, 9, 12, 96), (3, 3, 32, 480), padding="same", groups=3),
 )
 # The direct sum is faster, or the only way.
 OTHERS = (
@@ -38,7 +40,8 @@ OTHERS = (
     ConvCase("mostly_padding", (8, 1, 1, 64), (3, 3, 64, 64), padding="same"),
     ConvCase("stride", (2, 14, 12, 32), (3, 3, 32, 32), strides=(1, 2)),
     ConvCase("dilation", (2, 14, 12, 32), (3, 3, 32, 32), dilation_rate=(2, 1)),
-    ConvCase("groups", (2, 14, 12, 64), (3, 3, 32, 64), groups=2),
+    ConvCase("groups_left_over", (2, 14, 12, 66), (3, 3, 33, 64), groups=2),
+    ConvCase("depthwise", (2, 14, 12, 64), (3, 3, 1, 64), groups=64),
     ConvCase("5x3", (2, 14, 12, 32), (5, 3, 32, 32)),
 )
 cases = pytest.mark.parametrize("case", CASES, ids=str)
@@ -120,22 +123,35 @@ def test_integers_are_exact(case: ConvCase, dtype: type, num_threads: int) -> No
 def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
     data = real_data(case)
     x, kernel, bias, grad = real_arrays(case, dtype)
-    channels, filters = case.kernel[2:]
+    channels, filters = case.kernel[2], case.kernel[3] // case.groups
     pad = paddings(case)
+
+    def by_group(magnitude: Any, *arrays: Any) -> Any:
+        """Of arrays whose last axis is that of all groups."""
+        parts = zip(*(np.split(array, case.groups, axis=-1) for array in arrays), strict=True)
+        return np.concatenate([magnitude(*part) for part in parts], axis=-1)
 
     padded = np.pad(data.x, ((0, 0), *pad, (0, 0)))
     dkernel = gradient_of_kernel(x, grad, case)
-    magnitude = winograd_kernel_magnitude(padded, data.grad)
+    magnitude = by_group(winograd_kernel_magnitude, padded, data.grad)
     assert_within_bound(dkernel, data.gradients.kernel, magnitude, tiles(case) + 9)
-    magnitude = winograd_magnitude(padded, data.kernel, *data.y.shape[1:3]) + abs(data.bias)
+    size = data.y.shape[1:3]
+    magnitude = by_group(lambda x, w: winograd_magnitude(x, w, *size), padded, data.kernel)
     assert_within_bound(
-        ops.conv2d(x, kernel, bias, **case.options), data.y, magnitude, channels + 10
+        ops.conv2d(x, kernel, bias, **case.options),
+        data.y,
+        magnitude + abs(data.bias),
+        channels + 10,
     )
     padded = np.pad(
         data.grad, ((0, 0), *((2 - before, 2 - after) for before, after in pad), (0, 0))
     )
-    flipped = data.kernel[::-1, ::-1].swapaxes(2, 3)
-    magnitude = winograd_magnitude(padded, flipped, *data.x.shape[1:3])
+    size = data.x.shape[1:3]
+    magnitude = by_group(
+        lambda g, w: winograd_magnitude(g, w[::-1, ::-1].swapaxes(2, 3), *size),
+        padded,
+        data.kernel,
+    )
     assert_within_bound(
         gradient_of_x(x, kernel, grad, case), data.gradients.x, magnitude, filters + 10
     )

@@ -52,8 +52,11 @@ __attribute__((noinline)) void finish(const BatchReduce<T>& op, int rows, int st
 template <class T, int Rows, int Vectors>
 FASTCONV_INLINE void prefetch(const BatchReduce<T>& op, const T* a, const T* c) {
     constexpr index_t line = 64 / static_cast<index_t>(sizeof(T)), most_depth = 16 * line;
-    FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) FASTCONV_UNROLL for (int n = 0; n < Vectors * lanes<T>; n += line)
-        __builtin_prefetch(c + m * op.c_row_stride + n, 1);
+    if (!op.stream) {
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m)
+            FASTCONV_UNROLL for (int n = 0; n < Vectors * lanes<T>; n += line)
+            __builtin_prefetch(c + m * op.c_row_stride + n, 1);
+    }
     const T* next = a + op.a_offsets[0] + 2 * Rows * op.a_row_stride;
     const index_t depth = op.depth < most_depth ? op.depth : most_depth;
     for (index_t k = 0; k < depth; k += line)

@@ -53,12 +53,7 @@ template <class T>
 void BandedPool<T>::run(Range rows, const T* x, const T* bias, Activation activation, T* y, Maxima maxima,
                         T* buffer) const {
     const Range read = rows_read(rows);
-    const index_t depth = conv_.group_in_channels(), filters = conv_.group_out_channels();
-    for (index_t g = 0; g < conv_.groups; ++g) {
-        const Contraction<T>& group = groups_[static_cast<std::size_t>(g)];
-        group.run(1, read, {0, group.blocks()}, x + g * depth, buffer + g * filters, read.begin,
-                  bias ? bias + g * filters : nullptr, activation);
-    }
+    run_groups(groups_, 1, read, x, buffer, read.begin, bias, activation);
     // The strips count rows from the top of the image.
     const T* image = buffer - read.begin * out_.row;
     const auto max_pool = dispatch::active<T>().max_pool;

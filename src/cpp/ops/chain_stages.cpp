@@ -120,7 +120,7 @@ class ConvStage : public Stage {
         if (winograd_) {
             // Rows of tiles are counted through all images, of which several are given as a whole.
             const Range tile_rows = images == 1 ? units : Range{0, images * winograd_->tile_rows()};
-            winograd_->run(tile_rows, contractions_.front(), x, bias_, activation_, y, scratch);
+            winograd_->run(tile_rows, contractions_, x, bias_, activation_, y, scratch);
             return true;
         }
         if (depthwise_) {
@@ -128,12 +128,7 @@ class ConvStage : public Stage {
                 depthwise_->run(rows(units), x + n * in_size, bias_, activation_, y + n * out_size);
             return true;
         }
-        const index_t depth = shape_.in_channels / groups(), filters = shape_.out_channels / groups();
-        for (index_t g = 0; g < groups(); ++g) {
-            const Contraction<float>& group = contractions_[static_cast<std::size_t>(g)];
-            group.run(images, rows(units), {0, group.blocks()}, x + g * depth, y + g * filters, 0,
-                      bias_ ? bias_ + g * filters : nullptr, activation_);
-        }
+        run_groups(contractions_, images, rows(units), x, y, 0, bias_, activation_);
         return true;
     }
     double multiplications() const override { return shape_.multiplications(); }
@@ -143,7 +138,6 @@ class ConvStage : public Stage {
     Range rows(Range units) const {
         return {units.begin * rows_of_unit(), std::min(units.end * rows_of_unit(), shape_.out_height)};
     }
-    index_t groups() const { return static_cast<index_t>(contractions_.size()); }
 
     Conv2dShape shape_;
     const float *kernel_, *bias_;

@@ -173,60 +173,88 @@ void Contraction<T>::run_rectangle(const Rectangle& rectangle, Range rows, index
     }
 }
 
+namespace {
+
 template <class T>
-void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strides out, const T* x, T* y,
-             const T* bias, Activation activation, double work, int num_threads, Layout layout, index_t channels) {
-    const index_t rows = contraction.row_count(), blocks = contraction.blocks();
+void run_group(const std::vector<Contraction<T>>& groups, index_t g, index_t images, Range rows, Range blocks,
+               const T* in, T* out, index_t first_row, const T* bias, Activation activation, bool stream = false) {
+    const Contraction<T>& group = groups[static_cast<std::size_t>(g)];
+    const index_t column = g * group.columns();
+    group.run(images, rows, blocks, in + g * group.channels(), out + column, first_row,
+              bias ? bias + column : nullptr, activation, stream);
+}
+
+}  // namespace
+
+template <class T>
+void run_groups(const std::vector<Contraction<T>>& groups, index_t images, Range rows, const T* in, T* out,
+                index_t first_row, const T* bias, Activation activation) {
+    const index_t count = static_cast<index_t>(groups.size());
+    for (index_t g = 0; g < count; ++g)
+        run_group(groups, g, images, rows, {0, groups.front().blocks()}, in, out, first_row, bias, activation);
+}
+
+template <class T>
+void run_all(const std::vector<Contraction<T>>& groups, index_t batch, Strides in, Strides out, const T* x, T* y,
+             const T* bias, Activation activation, double work, int num_threads, Layout layout) {
+    const Contraction<T>& shape = groups.front();
+    const index_t rows = shape.row_count(), group_blocks = shape.blocks();
+    const index_t count = static_cast<index_t>(groups.size()), blocks = count * group_blocks;
     if (batch == 0 || rows == 0 || blocks == 0) return;
     const int threads = runtime::thread_count(batch * rows * blocks, work, num_threads);
 
     // As many whole images as fit the cache, or bands of rows of one; then smaller until every thread has two
     // items to even the load.
-    const index_t image_bytes = (in.image + out.image) * static_cast<index_t>(sizeof(T));
+    const index_t image_bytes = (in.image + out.image) / count * static_cast<index_t>(sizeof(T));
     const index_t wanted = threads > 1 ? 2 * threads : 1;
     index_t images = std::clamp<index_t>(item_bytes / std::max<index_t>(1, image_bytes), 1, 16);
-    images = std::clamp<index_t>(batch / wanted, 1, images);
+    images = std::clamp<index_t>(batch * count / wanted, 1, images);
     const index_t image_items = pieces(batch, images);
-    const index_t bands = std::max(pieces(image_bytes, item_bytes), pieces(wanted, image_items));
+    const index_t bands = std::max(pieces(image_bytes, item_bytes), pieces(wanted, image_items * count));
     const index_t band = std::max<index_t>(1, rows / std::min(bands, rows));
     const index_t band_items = pieces(rows, band);
-    const index_t block_items = std::min(blocks, pieces(wanted, image_items * band_items));
+    const index_t block_items = std::min(group_blocks, pieces(wanted, image_items * band_items * count));
 
     const bool turned = layout == Layout::channels_first;
-    const bool stream = !turned && contraction.writes_whole_lines() &&
+    const bool stream = !turned && shape.writes_whole_lines() &&
                         streams(y, batch * rows * out.row * static_cast<index_t>(sizeof(T)));
-    const index_t pixels = out.row / std::max<index_t>(1, out.pixel), columns = contraction.columns();
+    const index_t pixels = out.row / std::max<index_t>(1, out.pixel), columns = shape.columns();
     const index_t bank_size = turned ? images * band * out.row : 0;
     const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));
-    runtime::parallel_for(image_items * band_items * block_items, threads, [&](index_t item, int thread) {
+    runtime::parallel_for(count * image_items * band_items * block_items, threads, [&](index_t item, int thread) {
         const auto [first_block, last_block] =
-            runtime::share(blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
+            runtime::share(group_blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
         const index_t row = item / block_items % band_items * band;
-        const index_t image = item / block_items / band_items * images;
+        const index_t image = item / block_items / band_items % image_items * images;
+        const index_t group = item / block_items / band_items / image_items;
         const Range band_rows{row, std::min(rows, row + band)};
-        const index_t count = std::min(images, batch - image);
+        const index_t run_images = std::min(images, batch - image);
         const Range block_range{first_block, last_block};
         const T* const from = x + image * in.image;
         if (!turned)
-            return contraction.run(count, band_rows, block_range, from, y + image * out.image, 0, bias, activation,
-                                   stream);
+            return run_group(groups, group, run_images, band_rows, block_range, from, y + image * out.image, 0, bias,
+                             activation, stream);
         // In the cache, and turned from there to y.
         T* const bank = banks.data() + thread * bank_size;
-        contraction.run(count, band_rows, block_range, from, bank, row, bias, activation);
-        const index_t first = first_block * contraction.width();
-        const index_t used = std::min(columns, last_block * contraction.width()) - first;
-        for (index_t n = 0; n < count; ++n)
-            dispatch::active<T>().transpose(band_rows.size() * pixels, used, bank + n * out.image + first, out.pixel,
-                                            y + ((image + n) * channels + first) * rows * pixels + row * pixels,
-                                            rows * pixels);
+        run_group(groups, group, run_images, band_rows, block_range, from, bank, row, bias, activation);
+        const index_t first = first_block * shape.width();
+        const index_t used = std::min(columns, last_block * shape.width()) - first, channel = group * columns + first;
+        for (index_t n = 0; n < run_images; ++n)
+            dispatch::active<T>().transpose(
+                band_rows.size() * pixels, used, bank + n * out.image + channel, out.pixel,
+                y + ((image + n) * count * columns + channel) * rows * pixels + row * pixels, rows * pixels);
     });
 }
 
 template class Contraction<float>;
 template class Contraction<double>;
-template void run_all(const Contraction<float>&, index_t, Strides, Strides, const float*, float*, const float*,
-                      Activation, double, int, Layout, index_t);
-template void run_all(const Contraction<double>&, index_t, Strides, Strides, const double*, double*, const double*,
-                      Activation, double, int, Layout, index_t);
+template void run_groups(const std::vector<Contraction<float>>&, index_t, Range, const float*, float*, index_t,
+                         const float*, Activation);
+template void run_groups(const std::vector<Contraction<double>>&, index_t, Range, const double*, double*, index_t,
+                         const double*, Activation);
+template void run_all(const std::vector<Contraction<float>>&, index_t, Strides, Strides, const float*, float*,
+                      const float*, Activation, double, int, Layout);
+template void run_all(const std::vector<Contraction<double>>&, index_t, Strides, Strides, const double*, double*,
+                      const double*, Activation, double, int, Layout);
 
 }  // namespace fastconv::ops

@@ -42,6 +42,7 @@ class Contraction {
     Contraction(Axis rows, Axis columns_axis, Strides in, Strides out, index_t depth, index_t columns,
                 const TapWeights<T>& weights, bool diagonal);
 
+    index_t channels() const { return depth_; }
     index_t blocks() const { return (columns_ + width_ - 1) / width_; }
     index_t row_count() const { return row_axis_.length; }
     index_t width() const { return width_; }  // of a block
@@ -76,11 +77,16 @@ class Contraction {
     std::vector<Rectangle> rectangles_;
 };
 
-// The whole of `batch` images, cut into items for `num_threads` threads. With Layout::channels_first, `y` is where
-// the plane of the first output channel lies among `channels` of an image, and `out` are strides of scratch space.
+// The same for the groups of a convolution, alike but for their weights: their channels lie side by side.
 template <class T>
-void run_all(const Contraction<T>& contraction, index_t batch, Strides in, Strides out, const T* x, T* y,
+void run_groups(const std::vector<Contraction<T>>& groups, index_t images, Range rows, const T* in, T* out,
+                index_t first_row, const T* bias, Activation activation);
+
+// The whole of `batch` images, cut into items for `num_threads` threads; `work` of all groups. With
+// Layout::channels_first, `y` is in that layout and `out` are strides of scratch space.
+template <class T>
+void run_all(const std::vector<Contraction<T>>& groups, index_t batch, Strides in, Strides out, const T* x, T* y,
              const T* bias, Activation activation, double work, int num_threads,
-             Layout layout = Layout::channels_last, index_t channels = 0);
+             Layout layout = Layout::channels_last);
 
 }  // namespace fastconv::ops

@@ -23,7 +23,7 @@ index_t row_in_bank(index_t channels, std::size_t element, Layout layout) {
 
 // A second time where sums were not finite, row by row.
 template <class T>
-void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const Contraction<T>& direct, const T* x,
+void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const std::vector<Contraction<T>>& direct, const T* x,
               const T* bias, Activation activation, T* y, int num_threads) {
     const index_t rows = batch * winograd.tile_rows(), size = winograd.scratch_size();
     const int threads = runtime::thread_count(rows, static_cast<double>(size * rows), num_threads);
@@ -74,7 +74,7 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
         if (!winograd->run_all(s.batch, x, bias, activation, result.data(), num_threads)) {
             const auto weights = conv2d_weights(s, kernel, num_threads);
-            run_rows(*winograd, s.batch, conv2d_contractions(s, weights)[0], x, bias, activation, result.data(),
+            run_rows(*winograd, s.batch, conv2d_contractions(s, weights), x, bias, activation, result.data(),
                      num_threads);
         }
         return result.finish(num_threads);
@@ -82,14 +82,8 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
     const auto weights = conv2d_weights(s, kernel, num_threads);
     const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
     const Strides out = dense_strides(s.out_height, s.out_width, row_in_bank(s.out_channels, sizeof(T), layout));
-    const auto contractions = conv2d_contractions(s, weights, out);
-    const index_t groups = static_cast<index_t>(contractions.size());
-    const index_t depth = s.in_channels / groups, filters = s.out_channels / groups;
-    const index_t channel = layout == Layout::channels_first ? s.out_height * s.out_width : 1;  // to the next in y
-    for (index_t g = 0; g < groups; ++g)
-        run_all(contractions[static_cast<std::size_t>(g)], s.batch, in, out, x + g * depth, y + g * filters * channel,
-                bias ? bias + g * filters : nullptr, activation, s.multiplications() / static_cast<double>(groups),
-                num_threads, layout, s.out_channels);
+    run_all(conv2d_contractions(s, weights, out), s.batch, in, out, x, y, bias, activation, s.multiplications(),
+            num_threads, layout);
 }
 
 namespace {
@@ -106,8 +100,8 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
     const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
     const index_t groups = depthwise ? 1 : s.groups;
     const index_t depth = depthwise ? 1 : s.group_out_channels(), channels = s.in_channels / groups;
-    const double work = s.multiplications() / static_cast<double>(groups) / static_cast<double>(s.stride_height) /
-                        static_cast<double>(s.stride_width);
+    const double work =
+        s.multiplications() / static_cast<double>(s.stride_height) / static_cast<double>(s.stride_width);
     // The inputs with one remainder modulo the stride are reached by the same taps.
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
         const Axis rows = gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height,
@@ -117,14 +111,11 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
                                                s.dilation_width, s.pad_left, j);
             const auto weights = depthwise ? PackedWeights<T>::diagonal(s, kernel)
                                            : PackedWeights<T>::transposed(s, rows, columns, kernel, num_threads);
-            for (index_t g = 0; g < groups; ++g) {
-                const Contraction<T> contraction(rows, columns, in, out, depth, channels, weights.of_group(g),
-                                                 depthwise);
-                if (winograd)
-                    return run_rows(*winograd, s.batch, contraction, grad, bias, activation, dx, num_threads);
-                run_all(contraction, s.batch, in, out, grad + g * depth, dx + g * channels,
-                        bias ? bias + g * channels : nullptr, activation, work, num_threads, Layout::channels_last);
-            }
+            std::vector<Contraction<T>> contractions;
+            for (index_t g = 0; g < groups; ++g)
+                contractions.emplace_back(rows, columns, in, out, depth, channels, weights.of_group(g), depthwise);
+            if (winograd) return run_rows(*winograd, s.batch, contractions, grad, bias, activation, dx, num_threads);
+            run_all(contractions, s.batch, in, out, grad, dx, bias, activation, work, num_threads);
         }
     }
 }

@@ -17,6 +17,8 @@ inline Range overlap(Range a, Range b) {
     return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
+inline Range shifted(Range range, index_t by) { return {range.begin + by, range.end + by}; }
+
 inline index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
 
 // `length` cut into equal pieces of at most `most`, each a multiple of `unit` but for the last.

@@ -145,18 +145,18 @@ void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activat
                                 std::uint8_t* codes, T* buffer) const {
     const index_t tiles = windows.size();
     const Range columns = this->columns(blocks);
-    winograd_->transform(windows, x, buffer);
+    winograd_->transform(windows, 0, x, buffer);
     if (in_registers_) {
         const TransformedWeights<T>& weights = winograd_->weights();
         dispatch::active<T>().winograd_conv_pool(
             {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels,
-             weights.data.data() + blocks.begin * weights.block_stride, weights.position_stride, columns.size(),
+             weights.of_group(0) + blocks.begin * weights.block_stride, weights.position_stride, columns.size(),
              bias_.data() + columns.begin, activation, y + columns.begin, codes ? codes + columns.begin : nullptr,
              conv_.out_channels});
         return;
     }
     T* m = buffer + winograd_->v_size(tiles);
-    winograd_->multiply(tiles, blocks, buffer, m);
+    winograd_->multiply(tiles, 0, blocks, buffer, m);
     dispatch::active<T>().winograd_pool({m, position_stride<T>(tiles * columns.size()), tiles, columns.size(),
                                          bias_.data() + columns.begin, activation, y + columns.begin,
                                          codes ? codes + columns.begin : nullptr, conv_.out_channels});

@@ -17,14 +17,15 @@ void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const T
 }
 
 template <class T>
-TransformedWeights<T>::TransformedWeights(index_t channels, index_t columns, int vectors)
+TransformedWeights<T>::TransformedWeights(index_t channels, index_t columns, index_t groups, int vectors)
     : channels(channels),
       columns(columns),
       vectors(vectors),
       width(vectors * dispatch::active<T>().lanes),
       block_stride(channels * width),
       position_stride(ops::position_stride<T>((columns + width - 1) / width * block_stride)),
-      data(static_cast<std::size_t>(16 * position_stride)) {}
+      group_stride(16 * position_stride),
+      data(static_cast<std::size_t>(groups * group_stride)) {}
 
 namespace {
 
@@ -37,45 +38,50 @@ double transform_work(const Conv2dShape& s) { return 4 * static_cast<double>(s.k
 template <class T>
 TransformedWeights<T> TransformedWeights<T>::forward(const Conv2dShape& s, const T* kernel, int vectors,
                                                      int num_threads) {
-    TransformedWeights weights(s.in_channels, s.out_channels, vectors);
-    const index_t items = (s.in_channels + slice - 1) / slice;
-    runtime::parallel_for(
-        items, runtime::thread_count(items, transform_work(s), num_threads), [&](index_t item, int) {
-            const index_t first = item * slice, count = std::min(slice, s.in_channels - first);
-            dispatch::active<T>().winograd_weights({kernel + first * s.out_channels, s.in_channels * s.out_channels,
-                                                    s.out_channels, count, s.out_channels, weights.width, false,
-                                                    weights.data.data() + first * weights.width,
-                                                    weights.position_stride, weights.block_stride});
-        });
+    const index_t channels = s.group_in_channels(), columns = s.group_out_channels();
+    TransformedWeights weights(channels, columns, s.groups, vectors);
+    const index_t slices = (channels + slice - 1) / slice, items = s.groups * slices;
+    runtime::parallel_for(items, runtime::thread_count(items, transform_work(s), num_threads),
+                          [&](index_t item, int) {
+                              const index_t group = item / slices, first = item % slices * slice;
+                              dispatch::active<T>().winograd_weights(
+                                  {kernel + first * s.out_channels + group * columns, channels * s.out_channels,
+                                   s.out_channels, std::min(slice, channels - first), columns, weights.width, false,
+                                   weights.data.data() + group * weights.group_stride + first * weights.width,
+                                   weights.position_stride, weights.block_stride});
+                          });
     return weights;
 }
 
 template <class T>
 TransformedWeights<T> TransformedWeights<T>::transposed(const Conv2dShape& s, const T* kernel, int vectors,
                                                         int num_threads) {
-    TransformedWeights weights(s.out_channels, s.in_channels, vectors);
-    const index_t width = weights.width;
-    const index_t slices = (s.out_channels + slice - 1) / slice, items = (s.in_channels + width - 1) / width * slices;
+    const index_t channels = s.group_out_channels(), columns = s.group_in_channels();
+    TransformedWeights weights(channels, columns, s.groups, vectors);
+    const index_t width = weights.width, blocks = (columns + width - 1) / width;
+    const index_t slices = (channels + slice - 1) / slice, items = s.groups * blocks * slices;
     const int threads = runtime::thread_count(items, transform_work(s), num_threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * 9 * slice * width));
     runtime::parallel_for(items, threads, [&](index_t item, int thread) {
         const auto& kernels = dispatch::active<T>();
-        const index_t block = item / slices, column = block * width,
-                      columns = std::min(width, s.in_channels - column);
-        const index_t first = item % slices * slice, count = std::min(slice, s.out_channels - first);
+        const index_t group = item / slices / blocks, block = item / slices % blocks, column = block * width;
+        const index_t used = std::min(width, columns - column);
+        const index_t first = item % slices * slice, count = std::min(slice, channels - first);
         T* taps = buffers.data() + thread * 9 * slice * width;
         for (index_t tap = 0; tap < 9; ++tap)
-            kernels.transpose(columns, count, kernel + (tap * s.in_channels + column) * s.out_channels + first,
+            kernels.transpose(used, count,
+                              kernel + (tap * columns + column) * s.out_channels + group * channels + first,
                               s.out_channels, taps + tap * slice * width, width);
-        kernels.winograd_weights({taps, slice * width, width, count, columns, width, true,
-                                  weights.data.data() + block * weights.block_stride + first * width,
-                                  weights.position_stride, weights.block_stride});
+        kernels.winograd_weights(
+            {taps, slice * width, width, count, used, width, true,
+             weights.data.data() + group * weights.group_stride + block * weights.block_stride + first * width,
+             weights.position_stride, weights.block_stride});
     });
     return weights;
 }
 
 template <class T>
-void WinogradProducts<T>::multiply(index_t tiles, Range blocks, const T* v, T* m) const {
+void WinogradProducts<T>::multiply(index_t tiles, index_t group, Range blocks, const T* v, T* m) const {
     static constexpr index_t no_offset[1] = {0};
     const index_t columns = this->columns(blocks).size();
     kernels::BatchReduce<T> product{};
@@ -90,7 +96,8 @@ void WinogradProducts<T>::multiply(index_t tiles, Range blocks, const T* v, T* m
     product.activation = Activation::linear;
     for (int position = 0; position < 16; ++position) {
         product.a = v + position * position_stride<T>(tiles * weights_.channels);
-        product.b = weights_.data.data() + position * weights_.position_stride + blocks.begin * weights_.block_stride;
+        product.b =
+            weights_.of_group(group) + position * weights_.position_stride + blocks.begin * weights_.block_stride;
         product.c = m + position * position_stride<T>(tiles * columns);
         dispatch::active<T>().batch_reduce(product);
     }

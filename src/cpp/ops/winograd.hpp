@@ -60,7 +60,7 @@ template <class T>
 void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
                        const TiledImages& images, Range tiles, Range channels, const T* x, T* v);
 
-// The weights as the products read them: [position][block of columns][channel][width].
+// The weights as the products read them: [group][position][block of columns][channel][width].
 template <class T>
 struct TransformedWeights {
     // `vectors` of columns in a block.
@@ -68,13 +68,15 @@ struct TransformedWeights {
     // For the input gradient: output channels are summed for each input channel.
     static TransformedWeights transposed(const Conv2dShape& shape, const T* kernel, int vectors, int num_threads);
 
-    index_t channels, columns;
+    const T* of_group(index_t group) const { return data.data() + group * group_stride; }
+
+    index_t channels, columns;  // of a group
     int vectors;
-    index_t width, block_stride, position_stride;
+    index_t width, block_stride, position_stride, group_stride;
     runtime::Buffer<T> data;
 
   private:
-    TransformedWeights(index_t channels, index_t columns, int vectors);
+    TransformedWeights(index_t channels, index_t columns, index_t groups, int vectors);
 };
 
 template <class T>
@@ -85,20 +87,23 @@ class WinogradProducts {
 
     const TileGrid& grid() const { return grid_; }
     index_t width() const { return weights_.width; }
+    // Of each group, as the columns that follow.
     index_t blocks() const { return (weights_.columns + width() - 1) / width(); }
     Range columns(Range blocks) const {
         return {blocks.begin * width(), std::min(blocks.end * width(), weights_.columns)};
     }
 
-    index_t v_size(index_t tiles) const { return 16 * position_stride<T>(tiles * images_.channels); }
+    index_t v_size(index_t tiles) const { return 16 * position_stride<T>(tiles * weights_.channels); }
     index_t m_size(index_t tiles, index_t columns) const { return 16 * position_stride<T>(tiles * columns); }
 
-    // v of `tiles`, for multiply().
-    void transform(Range tiles, const T* x, T* v) const {
-        transform_patches(dispatch::active<T>().winograd_input, grid_, images_, tiles, {0, images_.channels}, x, v);
+    // v of `tiles` and the channels of a group, for multiply().
+    void transform(Range tiles, index_t group, const T* x, T* v) const {
+        const index_t first = group * weights_.channels;
+        transform_patches(dispatch::active<T>().winograd_input, grid_, images_, tiles,
+                          {first, first + weights_.channels}, x, v);
     }
     // m[position][tile][column] of some blocks of columns, positions position_stride(tiles * columns) apart.
-    void multiply(index_t tiles, Range blocks, const T* v, T* m) const;
+    void multiply(index_t tiles, index_t group, Range blocks, const T* v, T* m) const;
 
     const TransformedWeights<T>& weights() const { return weights_; }
 

@@ -50,8 +50,8 @@ double expected_gain(const Conv2dShape& s, Direction direction) {
                           static_cast<double>(taps_inside(s.in_width, s.out_width, s.pad_left));
     const TileGrid grid = direction == Direction::input_gradient ? TileGrid::of(s.in_height, s.in_width)
                                                                  : TileGrid::of(s.out_height, s.out_width);
-    double transforms =
-        transform_cost / static_cast<double>(s.in_channels) + transform_cost / static_cast<double>(s.out_channels);
+    double transforms = transform_cost / static_cast<double>(s.group_in_channels()) +
+                        transform_cost / static_cast<double>(s.group_out_channels());
     if (direction == Direction::kernel_gradient)
         transforms += sums_cost / static_cast<double>(std::max<index_t>(1, s.batch) * grid.per_image());
     return direct / (16 * static_cast<double>(grid.per_image()) * (1 + transforms));
@@ -62,9 +62,10 @@ double expected_gain(const Conv2dShape& s, Direction direction) {
 template <class T>
 bool winograd_pays(const Conv2dShape& s, Direction direction) {
     const index_t lanes = dispatch::active<T>().lanes;
-    const bool served = s.groups == 1 && s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 &&
-                        s.stride_width == 1 && s.dilation_height == 1 && s.dilation_width == 1 && s.in_channels > 0 &&
-                        s.in_channels % lanes == 0 && s.out_channels > 0 && s.out_channels % lanes == 0;
+    const index_t channels = s.group_in_channels(), filters = s.group_out_channels();
+    const bool served = s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1 &&
+                        s.dilation_height == 1 && s.dilation_width == 1 && channels > 0 && channels % lanes == 0 &&
+                        filters > 0 && filters % lanes == 0;
     return served && runtime::precision() != runtime::Precision::strict && expected_gain(s, direction) >= enough;
 }
 

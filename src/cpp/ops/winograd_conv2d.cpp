@@ -11,7 +11,7 @@ namespace fastconv::ops {
 namespace {
 
 constexpr index_t block_bytes = index_t{512} << 10;  // of transformed inputs and products: half a second-level cache
-constexpr index_t group_bytes = 256;                 // columns of a group: wide enough to read inputs seldom
+constexpr index_t slice_bytes = 256;                 // columns of a slice: wide enough to read inputs seldom
 constexpr index_t fewest_tile_rows = 4;              // of BatchReduce, so that weights are read seldom
 
 }  // namespace
@@ -21,8 +21,8 @@ std::optional<WinogradConv2d<T>> WinogradConv2d<T>::forward(const Conv2dShape& s
     const TiledImages in{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
     const TiledImages out{s.out_height, s.out_width, s.out_channels, 0, 0};
     if (!winograd_pays<T>(s, Direction::forward)) return {};
-    const int vectors = block_vectors<T>(s.out_channels);
-    return WinogradConv2d(TileGrid::of(s.out_height, s.out_width), in, out,
+    const int vectors = block_vectors<T>(s.group_out_channels());
+    return WinogradConv2d(TileGrid::of(s.out_height, s.out_width), in, out, s.groups,
                           TransformedWeights<T>::forward(s, kernel, vectors, num_threads));
 }
 
@@ -32,33 +32,34 @@ std::optional<WinogradConv2d<T>> WinogradConv2d<T>::input_gradient(const Conv2dS
     const TiledImages in{s.out_height, s.out_width, s.out_channels, s.pad_top - 2, s.pad_left - 2};
     const TiledImages out{s.in_height, s.in_width, s.in_channels, 0, 0};
     if (!winograd_pays<T>(s, Direction::input_gradient)) return {};
-    const int vectors = block_vectors<T>(s.in_channels);
-    return WinogradConv2d(TileGrid::of(s.in_height, s.in_width), in, out,
+    const int vectors = block_vectors<T>(s.group_in_channels());
+    return WinogradConv2d(TileGrid::of(s.in_height, s.in_width), in, out, s.groups,
                           TransformedWeights<T>::transposed(s, kernel, vectors, num_threads));
 }
 
 template <class T>
-WinogradConv2d<T>::WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out,
+WinogradConv2d<T>::WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups,
                                   TransformedWeights<T> weights)
     : in_(in),
       out_(out),
       products_(grid, in, std::move(weights)),
-      group_blocks_(std::clamp<index_t>(group_bytes / (products_.width() * static_cast<index_t>(sizeof(T))), 1,
+      groups_(groups),
+      slice_blocks_(std::clamp<index_t>(slice_bytes / (products_.width() * static_cast<index_t>(sizeof(T))), 1,
                                         products_.blocks())) {
     const auto& kernels = dispatch::active<T>();
     const index_t vectors = products_.width() / kernels.lanes, row_tile = kernels.tile_rows[vectors - 1];
-    const index_t columns = products_.columns({0, group_blocks_}).size();
-    const index_t tile_bytes = 16 * (in.channels + columns) * static_cast<index_t>(sizeof(T));
+    const index_t columns = products_.columns({0, slice_blocks_}).size();
+    const index_t tile_bytes = 16 * (in.channels / groups + columns) * static_cast<index_t>(sizeof(T));
     tiles_at_once_ = std::max(fewest_tile_rows, block_bytes / tile_bytes / row_tile) * row_tile;
 }
 
 template <class T>
 index_t WinogradConv2d<T>::scratch_size() const {
-    return products_.v_size(tiles_at_once_) + products_.m_size(tiles_at_once_, group_blocks_ * products_.width());
+    return products_.v_size(tiles_at_once_) + products_.m_size(tiles_at_once_, slice_blocks_ * products_.width());
 }
 
 template <class T>
-bool WinogradConv2d<T>::run_tiles(Range tiles, Range groups, const T* x, const T* bias, Activation activation, T* y,
+bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y,
                                   T* scratch) const {
     const auto& kernels = dispatch::active<T>();
     const TileGrid& grid = products_.grid();
@@ -68,11 +69,12 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range groups, const T* x, const T
         const Range block{first, std::min(tiles.end, first + tiles_at_once_)};
         T* v = scratch;
         T* m = v + products_.v_size(block.size());
-        products_.transform(block, x, v);
-        for (index_t group = groups.begin; group < groups.end; ++group) {
-            const Range blocks{group * group_blocks_, std::min((group + 1) * group_blocks_, products_.blocks())};
-            const Range columns = products_.columns(blocks);
-            products_.multiply(block.size(), blocks, v, m);
+        for (index_t slice = slices.begin; slice < slices.end; ++slice) {
+            const index_t group = slice / slices_of_group(), first_block = slice % slices_of_group() * slice_blocks_;
+            if (slice == slices.begin || first_block == 0) products_.transform(block, group, x, v);
+            const Range blocks{first_block, std::min(first_block + slice_blocks_, products_.blocks())};
+            products_.multiply(block.size(), group, blocks, v, m);
+            const Range columns = shifted(products_.columns(blocks), group * (out_.channels / groups_));
             grid.for_runs(block, [&](index_t image, index_t row, index_t column, index_t count, index_t before) {
                 finite &= kernels.winograd_output(
                     {m + before * columns.size(), position_stride<T>(block.size() * columns.size()), count,
@@ -87,10 +89,10 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range groups, const T* x, const T
 }
 
 template <class T>
-void WinogradConv2d<T>::run(Range rows, const Contraction<T>& direct, const T* x, const T* bias,
+void WinogradConv2d<T>::run(Range rows, const std::vector<Contraction<T>>& direct, const T* x, const T* bias,
                             Activation activation, T* y, T* scratch) const {
     const TileGrid& grid = products_.grid();
-    if (run_tiles({rows.begin * grid.columns, rows.end * grid.columns}, {0, groups()}, x, bias, activation, y,
+    if (run_tiles({rows.begin * grid.columns, rows.end * grid.columns}, {0, slices()}, x, bias, activation, y,
                   scratch))
         return;
     if (rows.size() > 1) {
@@ -99,20 +101,19 @@ void WinogradConv2d<T>::run(Range rows, const Contraction<T>& direct, const T* x
         return;
     }
     const index_t image = rows.begin / grid.rows, row = rows.begin % grid.rows * 2;
-    direct.run(1, {row, std::min(row + 2, out_.height)}, {0, direct.blocks()},
-               x + image * in_.height * in_.width * in_.channels,
+    run_groups(direct, 1, {row, std::min(row + 2, out_.height)}, x + image * in_.height * in_.width * in_.channels,
                y + image * out_.height * out_.width * out_.channels, 0, bias, activation);
 }
 
 template <class T>
 bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activation activation, T* y,
                                 int num_threads) const {
-    const index_t tiles = batch * products_.grid().per_image(), groups = this->groups();
-    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(in_.channels * out_.channels);
-    const int threads = runtime::thread_count(tiles * groups, work, num_threads);
+    const index_t tiles = batch * products_.grid().per_image(), slices = this->slices();
+    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(in_.channels * out_.channels / groups_);
+    const int threads = runtime::thread_count(tiles * slices, work, num_threads);
 
-    // Blocks of equal size, as many for each thread; where they would be small, groups of columns apart.
-    const index_t parts = tiles < threads * tiles_at_once_ / 2 ? std::min<index_t>(threads, groups) : 1;
+    // Blocks of equal size, as many for each thread; where they would be small, slices of columns apart.
+    const index_t parts = tiles < threads * tiles_at_once_ / 2 ? std::min<index_t>(threads, slices) : 1;
     const index_t rounds = (tiles * parts + threads * tiles_at_once_ - 1) / (threads * tiles_at_once_);
     const index_t blocks = std::clamp<index_t>(threads * rounds / parts, 1, tiles);
 
@@ -124,7 +125,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
             const auto [begin, end] = runtime::share(length, static_cast<int>(part), static_cast<int>(of));
             return Range{begin, end};
         };
-        if (!run_tiles(share(tiles, item / parts, blocks), share(groups, item % parts, parts), x, bias, activation, y,
+        if (!run_tiles(share(tiles, item / parts, blocks), share(slices, item % parts, parts), x, bias, activation, y,
                        scratch.data() + thread * thread_size))
             finite = false;
     });

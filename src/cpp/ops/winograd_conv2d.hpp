@@ -20,21 +20,23 @@ class WinogradConv2d {
 
     // Rows of tiles, counted through all images; `direct` computes those where a sum is not finite, so that NaN
     // reaches exactly its receptive field and nothing overflows that would not otherwise.
-    void run(Range rows, const Contraction<T>& direct, const T* x, const T* bias, Activation activation, T* y,
-             T* scratch) const;
+    void run(Range rows, const std::vector<Contraction<T>>& direct, const T* x, const T* bias, Activation activation,
+             T* y, T* scratch) const;
     // The whole of `batch` images, but false, with y void, if a sum is not finite.
     bool run_all(index_t batch, const T* x, const T* bias, Activation activation, T* y, int num_threads) const;
 
   private:
-    WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out,
+    WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups,
                    TransformedWeights<T> weights);
-    bool run_tiles(Range tiles, Range groups, const T* x, const T* bias, Activation activation, T* y,
+    bool run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y,
                    T* scratch) const;
-    index_t groups() const { return (products_.blocks() + group_blocks_ - 1) / group_blocks_; }
+    index_t slices_of_group() const { return pieces(products_.blocks(), slice_blocks_); }
+    index_t slices() const { return groups_ * slices_of_group(); }
 
     TiledImages in_, out_;
     WinogradProducts<T> products_;
-    index_t group_blocks_;  // blocks of columns whose products exist at a time
+    index_t groups_;
+    index_t slice_blocks_;  // blocks of columns whose products exist at a time, a slice
     index_t tiles_at_once_;
 };
 

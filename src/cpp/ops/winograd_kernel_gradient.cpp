@@ -36,9 +36,10 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const TiledImages grads{s.out_height, s.out_width, s.out_channels, 0, 0};
     const index_t element = sizeof(T), tiles = s.batch * grid.per_image();
 
-    const Cut rows(s.in_channels, slice_bytes / element, kernels.lanes);
-    const Cut columns(s.out_channels, slice_bytes / element, kernels.lanes);
-    const index_t slices = rows.count * columns.count;
+    const index_t group_channels = s.group_in_channels(), group_filters = s.group_out_channels();
+    const Cut rows(group_channels, slice_bytes / element, kernels.lanes);
+    const Cut columns(group_filters, slice_bytes / element, kernels.lanes);
+    const index_t group_slices = rows.count * columns.count, slices = s.groups * group_slices;
     const index_t block = std::max<index_t>(1, block_bytes / (16 * (rows.piece + columns.piece) * element));
     const index_t by_work =
         std::max(tiles / (blocks_per_chunk * block), std::min(chunks_of_few, tiles / fewest_tiles));
@@ -57,7 +58,7 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const auto size = [&](index_t a, index_t b) { return 16 * position_stride<T>(a * b); };
     const index_t v_size = size(blocks.piece, rows.piece), g_size = size(blocks.piece, columns.piece);
     const index_t thread_size = v_size + g_size + size(rows.piece, columns.piece);
-    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(s.in_channels * s.out_channels);
+    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(group_channels * s.out_channels);
     const int threads = runtime::thread_count(chunks.count * slices, work, num_threads);
     const auto buffers = scratch_of_threads<T>(threads, thread_size);
     const runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * s.kernel_size())
@@ -70,8 +71,9 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         T* sums = g + g_size;
         const index_t chunk_index = item / slices;
         const Range chunk = chunks[chunk_index];
-        const Range channels = rows[item % slices / columns.count];
-        const Range filters = columns[item % columns.count];
+        const index_t group = item % slices / group_slices;
+        const Range channels = rows[item % group_slices / columns.count];
+        const Range filters = shifted(columns[item % columns.count], group * group_filters);
         const index_t sums_position = position_stride<T>(channels.size() * filters.size());
 
         kernels::BatchReduce<T> op = product;
@@ -81,7 +83,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         op.b_block_stride = op.block_vectors * kernels.lanes;
         for (index_t first = chunk.begin; first < chunk.end; first += blocks.piece) {
             const Range some{first, std::min(chunk.end, first + blocks.piece)};
-            transform_patches(kernels.winograd_input, grid, inputs, some, channels, x, v);
+            transform_patches(kernels.winograd_input, grid, inputs, some, shifted(channels, group * group_channels),
+                              x, v);
             transform_patches(kernels.winograd_gradient, grid, grads, some, filters, grad, g);
             op.depth = some.size();
             op.accumulate = first > chunk.begin;
@@ -95,7 +98,7 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         kernels.winograd_kernel(
             {sums, sums_position, channels.size(), filters.size(),
              partial + chunk_index * s.kernel_size() + channels.begin * s.out_channels + filters.begin,
-             s.in_channels * s.out_channels, s.out_channels});
+             group_channels * s.out_channels, s.out_channels});
     });
     if (chunks.count > 1) add_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
     return kernels.largest_magnitude(s.kernel_size(), dkernel) <= std::numeric_limits<T>::max();
