@@ -81,6 +81,9 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
             vec<T> b_vec[Vectors];
             FASTCONV_UNROLL for (int j = 0; j < full; ++j) b_vec[j] = load(b_row + j * V);
             if constexpr (full < Vectors) b_vec[full] = load_first(b_row + full * V, columns - full * V);
+            if constexpr (Rows > 1) {
+                FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) keep_in_register(b_vec[j]);
+            }
             FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
                 const T* a_row = rows.row(m);
                 if constexpr (form == Form::broadcast) {

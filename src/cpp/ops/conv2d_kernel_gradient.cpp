@@ -4,7 +4,7 @@
 // The rows of a tile are input channels (and neighbouring taps, where they follow each other in memory), its
 // columns output channels; the sum runs over the output pixels of several images while the tile stays in registers.
 // Images are cut into chunks, fixed by the shape alone; each chunk has a gradient of its own, and these are added in
-// order: the bits do not depend on the number of threads.
+// order: the bits do not depend on the number of threads. Large images go by in bands of rows, each for all tiles.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -25,13 +25,14 @@ namespace {
 constexpr index_t chunk_bytes = index_t{512} << 10;        // images of a chunk stay in the second-level cache
 constexpr index_t most_partial_bytes = index_t{32} << 20;  // of all chunks' gradients
 constexpr index_t most_chunks = 64;
-constexpr index_t pixels_per_call = 256;  // long enough to make loading and storing the tile cheap
+constexpr index_t pixels_per_call = 256;            // long enough to make loading and storing the tile cheap
+constexpr index_t band_bytes = index_t{384} << 10;  // of a large image, for all tiles to find it in the cache
 
 // Rows of dW that one call computes: taps [first, last) of kernel row `r`, all with the same outputs.
 struct Unit {
     index_t r, first, last;
     Range out_rows, out_columns;
-    index_t depth;  // output pixels that follow each other in memory
+    bool one_run;  // of an image: the outputs follow each other in memory, else those of a row do
     std::vector<index_t> in_offsets, grad_offsets;
 };
 
@@ -85,16 +86,13 @@ std::vector<Unit> units_of(const Conv2dShape& s, bool depthwise, Strides in, Str
             if (neighbours && same)
                 units.back().last = t + 1;
             else
-                units.push_back({r, t, t + 1, out_rows, columns, columns.size(), {}, {}});
+                units.push_back({r, t, t + 1, out_rows, columns, false, {}, {}});
         }
     }
     for (Unit& unit : units) {
         const index_t in_row = s.stride_height * in.row;
-        index_t rows = unit.out_rows.size();
-        if (unit.out_columns.size() == s.out_width && s.out_width * s.stride_width * in.pixel == in_row) {
-            unit.depth *= rows;
-            rows = 1;
-        }
+        unit.one_run = unit.out_columns.size() == s.out_width && s.out_width * s.stride_width * in.pixel == in_row;
+        const index_t rows = unit.one_run ? 1 : unit.out_rows.size();
         const index_t in_first =
             (unit.r * s.dilation_height - s.pad_top + unit.out_rows.begin * s.stride_height) * in.row +
             (unit.first * s.dilation_width - s.pad_left + unit.out_columns.begin * s.stride_width) * in.pixel;
@@ -135,7 +133,6 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
     const auto& kernels = dispatch::active<T>();
     const index_t columns = depthwise ? s.out_channels : s.group_out_channels();
     const index_t channels = s.group_in_channels();
-    const index_t unit_count = static_cast<index_t>(units.size());
     const index_t kernel_size = s.kernel_size();
 
     kernels::BatchReduce<T> common{};
@@ -148,31 +145,59 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
     common.columns = columns;
     common.accumulate = true;
 
-    // Few chunks: the rows of a unit are dealt out as well.
-    const int threads = runtime::thread_count(chunks.count * unit_count * channels, work, num_threads);
-    const index_t wanted = threads > 1 ? 4 * threads : 1;
-    const index_t slices = std::clamp<index_t>(wanted / std::max<index_t>(1, chunks.count * unit_count), 1, channels);
-    runtime::parallel_for(chunks.count * unit_count * slices, threads, [&](index_t item, int) {
-        const index_t slice = item % slices;
-        const Unit& unit = units[static_cast<std::size_t>(item / slices % unit_count)];
-        const index_t chunk = item / slices / unit_count;
-        const index_t rows = (unit.last - unit.first) * (depthwise ? 1 : channels);
-        const auto [first_row, last_row] = runtime::share(rows, static_cast<int>(slice), static_cast<int>(slices));
-
+    // Some rows of a unit over some rows of outputs of some images.
+    const auto add = [&](const Unit& unit, Range rows, index_t first_image, index_t images, Range outputs, T* dw) {
         kernels::BatchReduce<T> op = common;
-        op.depth = unit.depth;
-        op.rows = last_row - first_row;
+        const index_t skipped = outputs.begin - unit.out_rows.begin;
+        op.a = x + first_image * in.image + rows.begin * op.a_row_stride;
+        op.b = grad + first_image * grad_strides.image;
         op.a_offsets = unit.in_offsets.data();
         op.b_offsets = unit.grad_offsets.data();
-        op.c = partial + chunk * kernel_size +
-               ((unit.r * s.kernel_width + unit.first) * channels + first_row) * s.out_channels;
-        const index_t offsets_per_image = static_cast<index_t>(unit.in_offsets.size()) / chunks.images_per_call;
+        if (unit.one_run) {
+            op.count = images;
+            op.depth = outputs.size() * s.out_width;
+            op.a += skipped * s.out_width * op.a_depth_stride;
+            op.b += skipped * s.out_width * op.b_depth_stride;
+        } else {
+            op.count = images * outputs.size();
+            op.depth = unit.out_columns.size();
+            op.a_offsets += skipped;
+            op.b_offsets += skipped;
+        }
+        op.rows = rows.size();
+        op.c = dw + ((unit.r * s.kernel_width + unit.first) * channels + rows.begin) * s.out_channels;
+        (depthwise ? kernels.batch_reduce_diagonal : kernels.batch_reduce)(op);
+    };
+
+    const auto rows_of = [&](const Unit& unit) { return (unit.last - unit.first) * (depthwise ? 1 : channels); };
+    index_t all_rows = 0;
+    for (const Unit& unit : units) all_rows += rows_of(unit);
+    const index_t read = std::min(s.stride_height, s.kernel_height) * std::min(s.stride_width, s.kernel_width);
+    const index_t pixel_bytes = (read * (depthwise ? columns : channels) + columns) * static_cast<index_t>(sizeof(T));
+    const index_t pixels = std::max(pixels_per_call, band_bytes / pixel_bytes);
+    const Cut bands(s.out_height, chunks.images_per_call > 1 ? s.out_height : pieces(pixels, s.out_width), 1);
+
+    // Few chunks: the rows are dealt out as well.
+    const int threads = runtime::thread_count(chunks.count * all_rows, work, num_threads);
+    const index_t wanted = threads > 1 ? 4 * threads : 1;
+    const index_t parts = std::min(pieces(wanted, chunks.count), std::max<index_t>(1, all_rows));
+    runtime::parallel_for(chunks.count * parts, threads, [&](index_t item, int) {
+        const index_t chunk = item / parts;
+        const auto [first_row, last_row] =
+            runtime::share(all_rows, static_cast<int>(item % parts), static_cast<int>(parts));
         const index_t last_image = std::min(s.batch, (chunk + 1) * chunks.images);
         for (index_t n = chunk * chunks.images; n < last_image; n += chunks.images_per_call) {
-            op.a = x + n * in.image + first_row * common.a_row_stride;
-            op.b = grad + n * grad_strides.image;
-            op.count = std::min(chunks.images_per_call, last_image - n) * offsets_per_image;
-            (depthwise ? kernels.batch_reduce_diagonal : kernels.batch_reduce)(op);
+            const index_t images = std::min(chunks.images_per_call, last_image - n);
+            for (index_t band = 0; band < bands.count; ++band) {
+                index_t before = 0;  // rows of the units before
+                for (const Unit& unit : units) {
+                    const Range rows = overlap({0, rows_of(unit)}, {first_row - before, last_row - before});
+                    const Range outputs = overlap(unit.out_rows, bands[band]);
+                    if (rows.size() > 0 && outputs.size() > 0)
+                        add(unit, rows, n, images, outputs, partial + chunk * kernel_size);
+                    before += rows_of(unit);
+                }
+            }
         }
     });
 }

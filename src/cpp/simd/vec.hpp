@@ -94,6 +94,18 @@ FASTCONV_INLINE void stream(T* p, vec<T> v) {
 FASTCONV_INLINE void stream_fence() {}
 #endif
 
+// GCC 12 otherwise makes a load that serves two or three operations an operand of each of them: as many loads.
+template <class V>
+FASTCONV_INLINE void keep_in_register(V& v) {
+#if defined(__AVX512F__)
+    asm("" : "+v"(v));
+#elif defined(__SSE2__)
+    asm("" : "+x"(v));
+#else
+    asm("" : "+w"(v));
+#endif
+}
+
 template <class T>
 FASTCONV_INLINE vec<T> broadcast(T s) {
     return vec<T>{} + s;
