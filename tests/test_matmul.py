@@ -45,6 +45,11 @@ SIZES = {
     "parallel": (130, 170, 150),
     "parallel_thin": (1, 400, 3100),
     "parallel_deep": (8, 9000, 18),
+    "narrow_one_row": (1, 1601, 10),
+    "narrow_tails": (7, 310, 9),
+    "streamed_from_far": (3, 1100, 530),
+    "streamed_by_blocks": (40, 700, 530),
+    "outer_product_along_rows": (300, 5, 330),
     **{
         f"tail_{m}_{k}_{n}": (m, k, n)
         for m, k, n in zip(TAILS, TAILS[7:] + TAILS[:7], TAILS[::-1], strict=True)
@@ -101,7 +106,9 @@ def test_integers_are_exact(size: Size, dtype: type) -> None:
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("transposes", TRANSPOSES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["parallel", "parallel_thin", "parallel_deep"])
+@pytest.mark.parametrize(
+    "name", ["parallel", "parallel_thin", "parallel_deep", "streamed_from_far", "m1_dense"]
+)
 def test_bits_do_not_depend_on_the_thread_count(
     name: str, dtype: type, transposes: tuple[bool, bool]
 ) -> None:
@@ -133,10 +140,23 @@ def test_real_values_are_within_the_bound(size: Size, dtype: type) -> None:
         assert_within_bound(y, expected, magnitude, size[1])
 
 
+# Where a row alone is computed another way than many: in place, streamed, with a copy of b.
+ROW_OF_BATCH_SIZES = [
+    (9, 1600, 10),
+    (67, 33, 65),
+    (40, 300, 129),
+    (41, 245, 1),
+    (41, 310, 9),
+    (41, 167, 6),
+    (41, 170, 20),
+    (41, 1100, 530),
+]
+
+
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("transpose_b", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [(9, 1600, 10), (67, 33, 65), (40, 300, 129)])
+@pytest.mark.parametrize("size", ROW_OF_BATCH_SIZES)
 def test_row_of_a_batch_equals_the_row_alone(
     size: Size, dtype: type, transpose_b: bool, num_threads: int
 ) -> None:

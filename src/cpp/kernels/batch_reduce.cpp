@@ -55,7 +55,7 @@ FASTCONV_INLINE void prefetch(const BatchReduce<T>& op, const T* a, const T* c) 
     if (!op.stream) {
         FASTCONV_UNROLL for (int m = 0; m < Rows; ++m)
             FASTCONV_UNROLL for (int n = 0; n < Vectors * lanes<T>; n += line)
-            __builtin_prefetch(c + m * op.c_row_stride + n, 1);
+                __builtin_prefetch(c + m * op.c_row_stride + n, 1);
     }
     const T* next = a + op.a_offsets[0] + 2 * Rows * op.a_row_stride;
     const index_t depth = op.depth < most_depth ? op.depth : most_depth;
@@ -65,14 +65,24 @@ FASTCONV_INLINE void prefetch(const BatchReduce<T>& op, const T* a, const T* c) 
 
 enum class Form { broadcast, diagonal, diagonal_with_tail };
 
-// a, b, c and bias point at the tile's first row and column; `columns` of it are wanted.
+// a, b, start, c and bias point at the tile's first row and column; `columns` of it are wanted.
 template <class T, int Rows, int Vectors, Form form>
-void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias, int columns) noexcept {
+void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c, const T* bias,
+          int columns) noexcept {
     constexpr int V = lanes<T>;
     constexpr int full = form == Form::diagonal_with_tail ? Vectors - 1 : Vectors;
     if constexpr (form == Form::broadcast)
         if (op.from_memory) prefetch<T, Rows, Vectors>(op, a, c);
     vec<T> acc[Rows][Vectors] = {};
+    if (start) {
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
+            const T* row = start + m * op.c_row_stride;
+            FASTCONV_UNROLL for (int j = 0; j < Vectors - 1; ++j) acc[m][j] = load(row + j * V);
+            acc[m][Vectors - 1] = columns == Vectors * V
+                                      ? load(row + (Vectors - 1) * V)
+                                      : load_first(row + (Vectors - 1) * V, columns - (Vectors - 1) * V);
+        }
+    }
 
     for (index_t i = 0; i < op.count; ++i) {
         RowPointers<T, Rows> rows(a + op.a_offsets[i], op.a_row_stride);
@@ -133,7 +143,7 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, T* c, const T* bias,
 }
 
 template <class T>
-using Tile = void (*)(const BatchReduce<T>&, const T*, const T*, T*, const T*, int) noexcept;
+using Tile = void (*)(const BatchReduce<T>&, const T*, const T*, const T*, T*, const T*, int) noexcept;
 
 // of[vectors - 1][rows - 1]
 template <class T, Form form>
@@ -159,12 +169,13 @@ constexpr Tiles<T, form> tiles;
 
 // All row tiles of one block of columns, as equal in height as can be.
 template <class T>
-void run_block(const BatchReduce<T>& op, const Tile<T>* tiles_of_width, index_t tallest, const T* a, const T* b, T* c,
-               const T* bias, int columns) noexcept {
+void run_block(const BatchReduce<T>& op, const Tile<T>* tiles_of_width, index_t tallest, const T* a, const T* b,
+               const T* start, T* c, const T* bias, int columns) noexcept {
     for (index_t left = op.rows; left > 0;) {
         const index_t tiles_left = (left + tallest - 1) / tallest;
         const index_t rows = (left + tiles_left - 1) / tiles_left;
-        tiles_of_width[rows - 1](op, a, b, c, bias, columns);
+        tiles_of_width[rows - 1](op, a, b, start, c, bias, columns);
+        if (start) start += rows * op.c_row_stride;
         a += rows * op.a_row_stride;
         c += rows * op.c_row_stride;
         left -= rows;
@@ -184,7 +195,7 @@ void batch_reduce(const BatchReduce<T>& op) noexcept {
                                 : whole   ? tiles<T, Form::diagonal>.of[vectors - 1]
                                           : tiles<T, Form::diagonal_with_tail>.of[vectors - 1];
         run_block(op, choice, diagonal ? diagonal_rows : most_rows(vectors), op.a + (diagonal ? first : 0), b,
-                  op.c + first, op.bias ? op.bias + first : nullptr, columns);
+                  op.start ? op.start + first : nullptr, op.c + first, op.bias ? op.bias + first : nullptr, columns);
     }
     if (op.stream) stream_fence();
 }

@@ -12,6 +12,7 @@ void register_conv_pool(Kernels& table) noexcept;
 void register_panels(Kernels& table) noexcept;
 void register_max_pool_gradient(Kernels& table) noexcept;
 void register_depthwise(Kernels& table) noexcept;
+void register_inner_products(Kernels& table) noexcept;
 void register_peak(Kernels& table) noexcept;
 void register_pooling(Kernels& table) noexcept;
 void register_elementwise(Kernels& table) noexcept;

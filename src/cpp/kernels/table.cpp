@@ -12,6 +12,7 @@ Kernels make_kernels() noexcept {
     register_panels(table);
     register_max_pool_gradient(table);
     register_depthwise(table);
+    register_inner_products(table);
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);

@@ -7,15 +7,17 @@
 #include <cstddef>
 
 #include "common.hpp"
+#include "kernels/sparse_gradients.hpp"
 
 namespace fastconv::kernels {
 
 // One batch-reduce product, the building block of convolution, its gradients and matmul:
 //
-//   C[m][n] = activation( [C[m][n] +] bias[n] + sum_{i < count} sum_{k < depth} A_i[m][k] * B_i[k][n] )
+//   C[m][n] = activation( [C[m][n] +] bias[n] + (S[m][n] + sum_{i < count} sum_{k < depth} A_i[m][k] * B_i[k][n]) )
 //   A_i[m][k] = a[a_offsets[i] + m * a_row_stride + k * a_depth_stride]
 //   B_i[k][n] = b[b_offsets[i] + (n / width) * b_block_stride + k * b_depth_stride + n % width]
 //   C[m][n]   = c[m * c_row_stride + n]
+//   S[m][n]   = start[m * c_row_stride + n], or zero without one: where an earlier product left off
 //
 // with width = block_vectors * lanes. B must be readable up to a whole vector beyond the last column. In the
 // diagonal form A_i[m][k] is a vector too, indexed like B's columns ( + n ), and nothing is read beyond `columns`.
@@ -34,6 +36,7 @@ struct BatchReduce {
     index_t c_row_stride;
     index_t rows, columns;
     int block_vectors;
+    const T* start;  // may be null, may be c
     bool accumulate;
     const T* bias;  // may be null
     Activation activation;
@@ -77,6 +80,28 @@ struct DepthwiseGradient {
     const T* grad;
     index_t grad_row_stride, grad_pixel_stride;
     T* sums;
+};
+
+// For few columns, with the lanes along the sum:
+//
+//   C[m][n] = activation(bias[n] + sum_{k < depth} a[m * a_row_stride + k] * B[k][n])
+//   C[m][n] = c[m * c_row_stride + n]
+//   B[k][n] = b[n * b_stride + k] of inner_products
+//   B[k][n] = b[k * columns + n]  of inner_products_in_place, where nothing has to be transposed first
+//
+// Both give the same bits: lane l sums k = l, l + lanes, l + 2 lanes, ... in that order, then the upper half of the
+// lanes is added to the lower until one is left.
+template <class T>
+struct InnerProducts {
+    const T* a;
+    index_t a_row_stride;
+    const T* b;
+    index_t b_stride;
+    index_t rows, columns, depth;
+    const T* bias;  // may be null
+    Activation activation;
+    T* c;
+    index_t c_row_stride;
 };
 
 // `pixels` windows of a pooling row that all have the same `taps`:
@@ -163,71 +188,6 @@ struct ConvPoolStrip {
     T* y;
     std::uint8_t* codes;
     index_t y_stride;
-};
-
-// The gradient at the windows of ConvPoolStrip, of which those count that are neither cut off (dead_code) nor zero.
-// `windows` lie one after the other, `columns` (a multiple of `lanes`) values and codes each.
-
-// Bit n % windows_per_word of words[n / windows_per_word * columns + k] says whether window n of column k counts;
-// sums[k] += the gradients that do. Windows begin at places[n] of an image; patches[n * columns + k] is where the
-// taps of the position begin that the code names, `right` and `below` away.
-template <class T>
-struct AliveWindows {
-    const T* grad;
-    const std::uint8_t* codes;
-    index_t windows, columns;
-    std::uint32_t* words;
-    T* sums;
-    const std::int32_t* places;
-    std::int32_t right, below;
-    std::uint32_t* patches;
-};
-
-// dw[k][tap][c] (+)= sum over the windows n of column k that count, as `words` say, of
-//   grad * x[patches[n * columns + k] + r * row_stride + s * channels + c]
-// for 9 taps (r, s) and `channels` channels, a multiple of `lanes`.
-template <class T>
-struct SparseKernelGradient {
-    const T* grad;
-    const std::uint32_t* patches;
-    index_t windows, columns;
-    const std::uint32_t* words;
-    const T* x;
-    index_t row_stride, channels;
-    T* dw;
-    bool accumulate;
-};
-
-// dx += sum over the columns k that count of grad * w[k][tap] at the pixel that the tap saw, for `rows` rows of
-// `windows` windows of one image, whose patches of 4x4 pixels begin at dx + 2 * row * row_stride + 2 * n * channels.
-// w[c / lanes][k][tap][c % lanes], `channels` a multiple of `lanes`; `words` holds 4 words for each window and
-// channels_per_word columns.
-template <class T>
-struct SparseInputGradient {
-    const T* grad;
-    const std::uint8_t* codes;
-    index_t rows, windows, columns;
-    const T* w;
-    index_t channels;
-    T* dx;
-    index_t row_stride;
-    std::uint64_t* words;
-};
-
-// The same for one input channel and `rows` rows of `windows` windows of one image, whose patches of 4x4 pixels begin
-// at x + 2 * row * row_stride + 2 * n: dw[tap * columns + k] += grad * the pixel that tap saw from the output that
-// the code names, sums[k] += grad. 2 * rows + 2 rows of x are readable; quads holds 4 * (2 * rows + 1) * (2 * windows
-// + 1).
-template <class T>
-struct SparsePixelGradient {
-    const T* x;
-    index_t row_stride;
-    const T* grad;
-    const std::uint8_t* codes;
-    index_t rows, windows, columns;
-    T* dw;
-    T* sums;
-    T* quads;
 };
 
 // Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
@@ -348,9 +308,6 @@ struct AdamStep {
 };
 
 constexpr int max_block_vectors = 4;
-constexpr std::uint8_t dead_code = 4;      // set in the code of a window that ReLU cut off
-constexpr index_t windows_per_word = 32;   // of AliveWindows
-constexpr index_t channels_per_word = 64;  // of SparseInputGradient
 
 template <class T>
 struct KernelsOf {
@@ -363,6 +320,9 @@ struct KernelsOf {
 
     void (*depthwise_conv)(const DepthwiseConv<T>&) noexcept;
     void (*depthwise_gradient)(const DepthwiseGradient<T>&) noexcept;
+    int inner_product_rows;  // the most rows of a tile
+    void (*inner_products)(const InnerProducts<T>&) noexcept;
+    void (*inner_products_in_place)(const InnerProducts<T>&) noexcept;
 
     void (*conv_pool)(const ConvPoolStrip<T>&) noexcept;
     void (*winograd_input)(const WinogradInput<T>&) noexcept;

@@ -5,9 +5,9 @@
 #include "ops/banded_pool.hpp"
 #include "ops/chain.hpp"
 #include "ops/depthwise.hpp"
-#include "ops/matmul.hpp"
 #include "ops/packing.hpp"
 #include "ops/pooling.hpp"
+#include "ops/right_factor.hpp"
 #include "ops/tiled_pool.hpp"
 #include "ops/winograd_conv2d.hpp"
 
@@ -180,7 +180,9 @@ class DenseStage : public Stage {
     DenseStage(index_t inputs, index_t units, const float* kernel, const float* bias, Activation activation)
         : Stage(inputs, units), kernel_(kernel), bias_(bias), activation_(activation) {}
 
-    void prepare(int num_threads) override { matrix_.emplace(out_size, in_size, kernel_, false, true, num_threads); }
+    void prepare(int num_threads) override {
+        matrix_.emplace(RightFactor<float>(out_size, in_size, kernel_, false), true, num_threads);
+    }
     index_t unit_size() const override { return matrix_->width(); }
     Range reads(Range) const override { return {0, in_size}; }
     index_t scratch_size() const override { return 0; }

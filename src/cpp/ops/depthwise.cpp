@@ -14,8 +14,6 @@ constexpr index_t items_per_thread = 4;
 constexpr index_t chunk_outputs = index_t{64} << 10;  // of a kernel gradient
 constexpr index_t most_chunks = 32;
 
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
-
 // Rows of each of about `bands` bands, in whole tiles.
 index_t band_rows(index_t rows, index_t bands) {
     return std::max(tile_rows, pieces(pieces(rows, bands), tile_rows) * tile_rows);

@@ -1,0 +1,167 @@
+// Products with few columns, the lanes along the sum (formula, layouts and order of sums: InnerProducts in
+// table.hpp).
+//
+// A tile of Rows x Columns accumulators stays in registers over the whole depth. A step loads Rows vectors of A and
+// one of B at a time:
+//
+//   32 registers: 4x6 + 4 of A + 1 of B = 29        16 registers: 4x3 + 3 of A + 1 of B = 16, the fourth of A in
+//   memory
+//
+// With 10 columns this does all 16 lanes' work in 10 steps, where the tile of batch_reduce leaves 6 lanes idle.
+#include "kernels/registration.hpp"
+#include "simd/vec.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+namespace {
+
+using kernels::InnerProducts;
+
+constexpr int tile_rows = 4;
+constexpr int widest = vector_registers == 32 ? 6 : 3;
+
+// The sums of the lanes of `count` vectors, which are used up. In a round the vectors become half as many: with u of
+// an even and v of an odd number, whose lanes hold sums in groups of `size`, the lower and the upper halves of all
+// groups of u, then of v, are added.
+template <class T, int count, int size = lanes<T>>
+FASTCONV_INLINE void sum_lanes(vec<T>* sums) {
+    if constexpr (size > 1) {
+        constexpr int V = lanes<T>, half = size / 2;
+        ivec<T> lower;
+        FASTCONV_UNROLL for (int l = 0; l < V; ++l) lower[l] = l / half * size + l % half;
+        FASTCONV_UNROLL for (int i = 0; i < count; i += 2) {
+            const vec<T> u = sums[i], v = i + 1 < count ? sums[i + 1] : u;
+            sums[i / 2] = pick(u, v, lower) + pick(u, v, lower + half);
+        }
+        sum_lanes<T, (count + 1) / 2, half>(sums);
+    }
+}
+
+template <class T>
+FASTCONV_INLINE T finished(T sum, const T* bias, Activation activation) {
+    if (bias) sum += *bias;
+    return activation == Activation::relu && sum < 0 ? T(0) : sum;
+}
+
+template <class T, int Rows, int Columns>
+void tile(const InnerProducts<T>& op, const T* a, const T* b, const T* bias, T* c) noexcept {
+    constexpr int V = lanes<T>;
+    constexpr int vectors = (Rows * Columns + V - 1) / V;  // of results
+    vec<T> acc[Rows * Columns] = {};
+    alignas(vector_bytes) T a_copy[Rows][V], b_copy[Columns][V];
+    index_t a_stride = op.a_row_stride, b_stride = op.b_stride, steps = op.depth / V;
+    const T *a_end = a + steps * V, *b_end = b + steps * V;
+    int rest = static_cast<int>(op.depth % V);
+    for (;;) {
+        for (; steps > 0; --steps, a += V, b += V) {
+            vec<T> a_vec[Rows];
+            FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) a_vec[m] = load(a + m * a_stride);
+            FASTCONV_UNROLL for (int n = 0; n < Columns; ++n) {
+                const vec<T> b_vec = load(b + n * b_stride);
+                FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) acc[m * Columns + n] += a_vec[m] * b_vec;
+            }
+        }
+        if (rest == 0) break;
+        // The rest by the same code: elsewhere the compiler may not fuse its multiplications and additions.
+        for (int m = 0; m < Rows; ++m) store(a_copy[m], load_first(a_end + m * a_stride, rest));
+        for (int n = 0; n < Columns; ++n) store(b_copy[n], load_first(b_end + n * b_stride, rest));
+        a = a_copy[0], b = b_copy[0];
+        a_stride = b_stride = V;
+        steps = 1, rest = 0;
+    }
+    sum_lanes<T, Rows * Columns>(acc);
+    alignas(vector_bytes) T sums[vectors * V];
+    FASTCONV_UNROLL for (int i = 0; i < vectors; ++i) store(sums + i * V, acc[i]);
+    for (int m = 0; m < Rows; ++m)
+        for (int n = 0; n < Columns; ++n)
+            c[m * op.c_row_stride + n] = finished(sums[m * Columns + n], bias ? bias + n : nullptr, op.activation);
+}
+
+template <class T>
+using Tile = void (*)(const InnerProducts<T>&, const T*, const T*, const T*, T*) noexcept;
+
+template <class T>
+constexpr Tile<T> tiles[widest][tile_rows] = {
+    {tile<T, 1, 1>, tile<T, 2, 1>, tile<T, 3, 1>, tile<T, 4, 1>},
+    {tile<T, 1, 2>, tile<T, 2, 2>, tile<T, 3, 2>, tile<T, 4, 2>},
+    {tile<T, 1, 3>, tile<T, 2, 3>, tile<T, 3, 3>, tile<T, 4, 3>},
+#if defined(__AVX512F__) || defined(__aarch64__)
+    {tile<T, 1, 4>, tile<T, 2, 4>, tile<T, 3, 4>, tile<T, 4, 4>},
+    {tile<T, 1, 5>, tile<T, 2, 5>, tile<T, 3, 5>, tile<T, 4, 5>},
+    {tile<T, 1, 6>, tile<T, 2, 6>, tile<T, 3, 6>, tile<T, 4, 6>},
+#endif
+};
+
+// Row tiles outside: A is read from memory once.
+template <class T>
+void inner_products(const InnerProducts<T>& op) noexcept {
+    for (index_t row = 0; row < op.rows; row += tile_rows) {
+        const index_t rows = op.rows - row < tile_rows ? op.rows - row : tile_rows;
+        for (index_t left = op.columns, column = 0; left > 0;) {
+            const index_t tiles_left = (left + widest - 1) / widest;
+            const index_t columns = (left + tiles_left - 1) / tiles_left;
+            tiles<T>[columns - 1][rows - 1](op, op.a + row * op.a_row_stride, op.b + column * op.b_stride,
+                                            op.bias ? op.bias + column : nullptr,
+                                            op.c + row * op.c_row_stride + column);
+            left -= columns;
+            column += columns;
+        }
+    }
+}
+
+// One row, at most a vector of columns: accumulator i sums k = i, i + V, i + 2V, ...
+template <class T>
+void row_in_place(const InnerProducts<T>& op, const T* a, const T* b, const T* bias, T* c, int columns) noexcept {
+    constexpr int V = lanes<T>;
+    vec<T> acc[V] = {};
+    alignas(vector_bytes) T a_copy[V], b_copy[V][V];
+    // Steps of V rows as long as a whole vector can be read from each of them.
+    const T* last = op.b + op.columns * op.depth - V - (V - 1) * op.columns;
+    index_t stride = op.columns, steps = b <= last ? (last - b) / (V * stride) + 1 : 0;
+    if (steps > op.depth / V) steps = op.depth / V;
+    const T *a_rest = a + steps * V, *b_rest = b + steps * V * stride;
+    index_t rest = op.depth - steps * V;
+    for (;;) {
+        for (; steps > 0; --steps, a += V, b += V * stride)
+            FASTCONV_UNROLL for (int i = 0; i < V; ++i) acc[i] += a[i] * load(b + i * stride);
+        if (rest <= 0) break;
+        // The rest from a copy with zeros around it, by the same code as above.
+        for (int i = 0; i < V; ++i) {
+            a_copy[i] = i < rest ? a_rest[i] : T(0);
+            for (int n = 0; n < V; ++n) b_copy[i][n] = i < rest && n < columns ? b_rest[i * op.columns + n] : T(0);
+        }
+        a = a_copy, b = b_copy[0];
+        a_rest += V, b_rest += V * op.columns;
+        stride = V, steps = 1, rest -= V;
+    }
+    FASTCONV_UNROLL for (int half = V / 2; half > 0; half /= 2) FASTCONV_UNROLL for (int i = 0; i < half; ++i)
+        acc[i] += acc[i + half];
+    alignas(vector_bytes) T sums[V];
+    store(sums, acc[0]);
+    for (int n = 0; n < columns; ++n) c[n] = finished(sums[n], bias ? bias + n : nullptr, op.activation);
+}
+
+template <class T>
+void inner_products_in_place(const InnerProducts<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    for (index_t row = 0; row < op.rows; ++row)
+        for (index_t column = 0; column < op.columns; column += V)
+            row_in_place(op, op.a + row * op.a_row_stride, op.b + column, op.bias ? op.bias + column : nullptr,
+                         op.c + row * op.c_row_stride + column,
+                         static_cast<int>(op.columns - column < V ? op.columns - column : V));
+}
+
+template <class T>
+void fill(kernels::KernelsOf<T>& table) noexcept {
+    table.inner_product_rows = tile_rows;
+    table.inner_products = inner_products<T>;
+    table.inner_products_in_place = inner_products_in_place<T>;
+}
+
+}  // namespace
+
+void register_inner_products(Kernels& table) noexcept {
+    fill(table.f32);
+    fill(table.f64);
+}
+
+}  // namespace fastconv::FASTCONV_LEVEL

@@ -1,0 +1,258 @@
+#include "ops/right_factor.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dispatch/kernels.hpp"
+#include "ops/packing.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+constexpr index_t block_bytes = index_t{128} << 10;   // of b in one pass
+constexpr index_t item_bytes = index_t{256} << 10;    // of a in one pass
+constexpr index_t in_place_rows = 32;                 // fewer do not repay a copy of b
+constexpr index_t streamed_bytes = index_t{2} << 20;  // more of b comes from far and is read row by row
+constexpr index_t streamed_strip = 16;                // rows of b that are read side by side then
+
+template <class T>
+bool is_narrow(index_t columns, index_t depth) {
+    const index_t lanes = dispatch::active<T>().lanes, vectors = pieces(columns, lanes);
+    return vectors <= 2 && 4 * columns <= 3 * vectors * lanes && depth >= 8 * lanes;
+}
+
+constexpr index_t no_offset[1] = {0};
+
+// What is the same for all parts of a product.
+template <class T>
+kernels::BatchReduce<T> product(const RightFactor<T>& factor) {
+    kernels::BatchReduce<T> op{};
+    op.a_row_stride = factor.depth;
+    op.a_depth_stride = 1;
+    op.a_offsets = op.b_offsets = no_offset;
+    op.b_depth_stride = factor.width;
+    op.block_vectors = factor.block_vectors;
+    op.count = 1;
+    op.c_row_stride = factor.columns;
+    return op;
+}
+
+// Blocks of a pass that together are as much as one may be: with little depth c is then written along its rows.
+template <class T>
+index_t blocks_at_once(const RightFactor<T>& factor) {
+    const index_t bytes = std::max<index_t>(1, factor.pass) * factor.width * static_cast<index_t>(sizeof(T));
+    return std::clamp<index_t>(block_bytes / bytes, 1, factor.blocks);
+}
+
+// The product for `rows` rows, one tile of them after the other.
+template <class T>
+void multiply_by_tiles(kernels::BatchReduce<T> op, index_t rows, index_t tallest) {
+    if (op.columns <= op.block_vectors * dispatch::active<T>().lanes) {
+        op.rows = rows;
+        return dispatch::active<T>().batch_reduce(op);
+    }
+    for (index_t left = rows; left > 0; left -= op.rows) {
+        op.rows = pieces(left, pieces(left, tallest));
+        dispatch::active<T>().batch_reduce(op);
+        op.a += op.rows * op.a_row_stride;
+        op.c += op.rows * op.c_row_stride;
+        if (op.start) op.start += op.rows * op.c_row_stride;
+    }
+}
+
+}  // namespace
+
+template <class T>
+RightFactor<T>::RightFactor(index_t columns_, index_t depth_, const T* b_, bool transposed_)
+    : columns(columns_), depth(depth_), b(b_), transposed(transposed_), narrow(is_narrow<T>(columns_, depth_)) {
+    const auto& kernels = dispatch::active<T>();
+    if (narrow) {
+        block_vectors = 0;
+        width = columns;
+        pass = depth;
+        tallest_tile = kernels.inner_product_rows;
+    } else {
+        block_vectors = ops::block_vectors<T>(columns);
+        width = block_vectors * kernels.lanes;
+        const index_t row_bytes = width * static_cast<index_t>(sizeof(T));
+        const index_t passes = pieces(std::max<index_t>(1, depth), std::max<index_t>(1, block_bytes / row_bytes));
+        pass = std::max<index_t>(1, pieces(depth, passes));
+        tallest_tile = kernels.tile_rows[block_vectors - 1];
+    }
+    blocks = pieces(columns, width);
+}
+
+template <class T>
+index_t RightFactor<T>::rows_at_once() const {
+    const index_t tile_bytes = std::max<index_t>(1, pass) * tallest_tile * static_cast<index_t>(sizeof(T));
+    return std::max<index_t>(1, item_bytes / tile_bytes) * tallest_tile;
+}
+
+template <class T>
+bool RightFactor<T>::lies_ready() const {
+    return narrow ? transposed || columns == 1 : !transposed && columns == width;
+}
+
+template <class T>
+void RightFactor<T>::pack(Range some_blocks, Range rows, T* out) const {
+    if (narrow)
+        return dispatch::active<T>().transpose(rows.size(), columns, b + rows.begin * columns, columns, out,
+                                               rows.size());
+    for (index_t block = some_blocks.begin; block < some_blocks.end; ++block, out += rows.size() * width) {
+        const index_t column = block * width, used = std::min(width, columns - column);
+        if (transposed) {
+            dispatch::active<T>().transpose(used, rows.size(), b + column * depth + rows.begin, depth, out, width);
+        } else {
+            for (index_t k = 0; k < rows.size(); ++k)
+                std::memcpy(out + k * width, b + (rows.begin + k) * columns + column,
+                            static_cast<std::size_t>(used) * sizeof(T));
+        }
+        if (used < width)
+            for (index_t k = 0; k < rows.size(); ++k) std::fill(out + k * width + used, out + (k + 1) * width, T(0));
+    }
+}
+
+template <class T>
+PreparedMatrix<T>::PreparedMatrix(const RightFactor<T>& factor, bool keep_in_place, int num_threads)
+    : factor_(factor), b_(factor.b), block_stride_(factor.width), depth_stride_(factor.columns) {
+    const index_t depth = factor.depth, width = factor.width;
+    const bool readable = !factor.transposed && factor.columns % dispatch::active<T>().lanes == 0;
+    if (factor.lies_ready() || (keep_in_place && readable && !factor.narrow)) return;
+    block_stride_ = depth * width;
+    depth_stride_ = width;
+    copy_ = runtime::Buffer<T>(static_cast<std::size_t>(factor.packed_size(factor.blocks, depth)));
+    b_ = copy_.data();
+    const index_t slice = factor.narrow ? depth : 256, slices = pieces(depth, slice), items = factor.blocks * slices;
+    const double work = static_cast<double>(factor.columns * depth) / 4;
+    runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
+        const index_t block = item / slices, first = item % slices * slice;
+        factor.pack({block, block + 1}, {first, std::min(depth, first + slice)},
+                    copy_.data() + (block * depth + first) * width);
+    });
+}
+
+template <class T>
+void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation,
+                                 T* c) const {
+    const index_t columns = factor_.columns, depth = factor_.depth, width = factor_.width;
+    if (factor_.narrow) {
+        dispatch::active<T>().inner_products(
+            {a, depth, b_, depth, rows, columns, depth, bias, activation, c, columns});
+        return;
+    }
+    const index_t group = blocks_at_once(factor_);
+    auto op = product(factor_);
+    op.b_block_stride = block_stride_;
+    op.b_depth_stride = depth_stride_;
+    for (index_t first = 0; first == 0 || first < depth; first += factor_.pass) {
+        const bool last = first + factor_.pass >= depth;
+        op.depth = std::min(factor_.pass, depth - first);
+        op.accumulate = first > 0;
+        op.activation = last ? activation : Activation::linear;
+        op.a = a + first;
+        for (index_t block = blocks.begin; block < blocks.end; block += group) {
+            const index_t column = block * width;
+            op.columns = std::min(std::min(blocks.end, block + group) * width, columns) - column;
+            op.b = b_ + block * block_stride_ + first * depth_stride_;
+            op.c = c + column;
+            op.bias = last && bias ? bias + column : nullptr;
+            multiply_by_tiles(op, rows, factor_.tallest_tile);
+        }
+    }
+}
+
+template <class T>
+StreamedMatrix<T>::StreamedMatrix(const RightFactor<T>& factor, index_t rows, int threads)
+    : factor_(factor), in_place_(factor.lies_ready()), strip_(factor.pass), group_(blocks_at_once(factor)) {
+    if (!factor.narrow && !factor.transposed && rows < in_place_rows) {
+        in_place_ = true;
+        group_ = 1;  // the last one
+        const index_t bytes = factor.columns * factor.depth * static_cast<index_t>(sizeof(T));
+        if (bytes > streamed_bytes) strip_ = std::min(strip_, rows > 1 ? streamed_strip : streamed_strip / 2);
+        if (strip_ < factor.pass && factor.pass < factor.depth)
+            partial_ = runtime::Buffer<T>(static_cast<std::size_t>(rows * factor.columns));
+    }
+    packed_ = runtime::Buffer<T>(static_cast<std::size_t>(threads * packed_size()));
+}
+
+template <class T>
+void StreamedMatrix<T>::multiply(Range rows, Range blocks, const T* a, const T* bias, Activation activation, T* c,
+                                 int thread) const {
+    const index_t columns = factor_.columns, depth = factor_.depth;
+    T* const packed = packed_.data() + thread * packed_size();
+    a += rows.begin * depth;
+    c += rows.begin * columns;
+    if (factor_.narrow) {
+        if (!in_place_) factor_.pack({0, 1}, {0, depth}, packed);
+        dispatch::active<T>().inner_products({a, depth, in_place_ ? factor_.b : packed, depth, rows.size(), columns,
+                                              depth, bias, activation, c, columns});
+        return;
+    }
+    T* const partial = partial_.data() ? partial_.data() + rows.begin * columns : nullptr;
+    auto op = product(factor_);
+    op.rows = rows.size();
+    for (index_t pass = 0; pass == 0 || pass < depth; pass += factor_.pass) {
+        const index_t pass_end = std::min(depth, pass + factor_.pass);
+        for (index_t first = pass; first == pass || first < pass_end; first += strip_) {
+            const Range strip{first, std::min(pass_end, first + strip_)};
+            // The strips of a pass are one sum; passes are added.
+            const bool last = strip.end == pass_end;
+            op.c = pass == 0 || last ? c : partial;
+            op.start = first == pass ? nullptr : pass == 0 ? c : partial;
+            op.accumulate = pass > 0 && last;
+            op.activation = strip.end == depth ? activation : Activation::linear;
+            op.bias = strip.end == depth ? bias : nullptr;
+            op.a = a + first;
+            op.depth = strip.size();
+            multiply_strip(op, blocks, strip, packed);
+        }
+    }
+}
+
+// op.start, op.c and op.bias are those of column 0.
+template <class T>
+void StreamedMatrix<T>::multiply_strip(const kernels::BatchReduce<T>& strip_op, Range blocks, Range strip,
+                                       T* packed) const {
+    for (index_t block = blocks.begin, next; block < blocks.end; block = next) {
+        const index_t column = block * factor_.width;
+        auto op = strip_op;
+        // The last vector in place must not reach beyond the end of b.
+        next = blocks.end;
+        const bool readable = in_place_ && (ends_in_b(next, strip) || ends_in_b(--next, strip)) && next > block;
+        if (readable) {
+            op.b = factor_.b + strip.begin * factor_.columns + column;
+            op.b_block_stride = factor_.width;
+            op.b_depth_stride = factor_.columns;
+        } else {
+            next = std::min(blocks.end, block + group_);
+            factor_.pack({block, next}, strip, packed);
+            op.b = packed;
+            op.b_block_stride = strip.size() * factor_.width;
+        }
+        op.columns = std::min(next * factor_.width, factor_.columns) - column;
+        op.c += column;
+        if (op.start) op.start += column;
+        if (op.bias) op.bias += column;
+        if (readable)
+            dispatch::active<T>().batch_reduce(op);
+        else
+            multiply_by_tiles(op, op.rows, factor_.tallest_tile);
+    }
+}
+
+template <class T>
+bool StreamedMatrix<T>::ends_in_b(index_t block, Range strip) const {
+    const index_t lanes = dispatch::active<T>().lanes;
+    const index_t columns = pieces(std::min(factor_.columns, block * factor_.width), lanes) * lanes;
+    return (strip.end - 1) * factor_.columns + columns <= factor_.depth * factor_.columns;
+}
+
+template struct RightFactor<float>;
+template struct RightFactor<double>;
+template class PreparedMatrix<float>;
+template class PreparedMatrix<double>;
+template class StreamedMatrix<float>;
+template class StreamedMatrix<double>;
+
+}  // namespace fastconv::ops
