@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dispatch/kernels.hpp"
+#include "ops/cut.hpp"
 #include "ops/streaming.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
@@ -13,8 +14,6 @@ namespace {
 
 constexpr index_t panel_bytes = index_t{256} << 10;   // of x, packed for an item
 constexpr index_t matrix_bytes = index_t{128} << 10;  // rows of A that pass a panel together
-
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
 
 // The pixels of a plane that a 1x1 convolution reads.
 struct Plane {
