@@ -14,7 +14,7 @@ BandedPool<T>::BandedPool(const Conv2dShape& s, const Pool2dShape& p, const T* k
     : conv_(s),
       pool_(p),
       strips_(p),
-      weights_(PackedWeights<T>::forward(s, kernel, num_threads)),
+      weights_(WeightBlocks<T>::forward(s, kernel), num_threads),
       out_(dense_strides(s.out_height, s.out_width, s.out_channels)) {
     const index_t last_column =
         (p.out_width - 1) * p.stride_width - p.pad_left + (p.pool_width - 1) * p.dilation_width;

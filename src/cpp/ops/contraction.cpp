@@ -93,28 +93,38 @@ Contraction<T>::Contraction(Axis rows, Axis columns_axis, Strides in, Strides ou
 template <class T>
 void Contraction<T>::run(index_t images, Range rows, Range blocks, const T* in, T* out, index_t first_row,
                          const T* bias, Activation activation, bool stream) const {
+    for (index_t block = blocks.begin; block < blocks.end; ++block)
+        run_block(images, rows, block, weights_.data + block * weights_.block_stride, in, out - first_row * out_.row,
+                  bias, activation, stream);
+}
+
+template <class T>
+void Contraction<T>::run_block(index_t images, index_t block, const T* weights, const T* in, T* out, const T* bias,
+                               Activation activation) const {
+    run_block(images, {0, row_count()}, block, weights, in, out, bias, activation, false);
+}
+
+template <class T>
+void Contraction<T>::run_block(index_t images, Range rows, index_t block, const T* weights, const T* in, T* origin,
+                               const T* bias, Activation activation, bool stream) const {
     kernels::BatchReduce<T> op{};
     op.stream = stream;
     op.a_depth_stride = 1;
     op.b_block_stride = weights_.block_stride;
     op.b_depth_stride = weights_.depth_stride;
     op.block_vectors = weights_.block_vectors;
-    T* origin = out - first_row * out_.row;
-
-    for (index_t block = blocks.begin; block < blocks.end; ++block) {
-        const index_t column = block * width_;
-        op.columns = std::min(width_, columns_ - column);
-        for (index_t first = 0; first < std::max<index_t>(1, depth_); first += pass_depth_) {
-            const bool last_pass = first + pass_depth_ >= depth_;
-            op.accumulate = first > 0;
-            op.bias = last_pass && bias ? bias + column : nullptr;
-            op.activation = last_pass ? activation : Activation::linear;
-            op.b = weights_.data + block * weights_.block_stride + first * weights_.depth_stride;
-            for (const Rectangle& rectangle : rectangles_) {
-                const index_t run = rectangle.columns.last_tap - rectangle.columns.first_tap;
-                op.depth = touching_ ? run * depth_ : std::min(pass_depth_, depth_ - first);
-                run_rectangle(rectangle, rows, images, in + (diagonal_ ? column : first), origin + column, op);
-            }
+    const index_t column = block * width_;
+    op.columns = std::min(width_, columns_ - column);
+    for (index_t first = 0; first < std::max<index_t>(1, depth_); first += pass_depth_) {
+        const bool last_pass = first + pass_depth_ >= depth_;
+        op.accumulate = first > 0;
+        op.bias = last_pass && bias ? bias + column : nullptr;
+        op.activation = last_pass ? activation : Activation::linear;
+        op.b = weights + first * weights_.depth_stride;
+        for (const Rectangle& rectangle : rectangles_) {
+            const index_t run = rectangle.columns.last_tap - rectangle.columns.first_tap;
+            op.depth = touching_ ? run * depth_ : std::min(pass_depth_, depth_ - first);
+            run_rectangle(rectangle, rows, images, in + (diagonal_ ? column : first), origin + column, op);
         }
     }
 }

@@ -54,6 +54,9 @@ class Contraction {
     // position `first_row` of the first image lies.
     void run(index_t images, Range rows, Range blocks, const T* in, T* out, index_t first_row, const T* bias,
              Activation activation, bool stream = false) const;
+    // The same for all rows and one block, whose weights lie elsewhere.
+    void run_block(index_t images, index_t block, const T* weights, const T* in, T* out, const T* bias,
+                   Activation activation) const;
 
   private:
     struct Rectangle {
@@ -61,6 +64,8 @@ class Contraction {
         std::vector<index_t> in_offsets, weight_offsets;
     };
 
+    void run_block(index_t images, Range rows, index_t block, const T* weights, const T* in, T* origin, const T* bias,
+                   Activation activation, bool stream) const;
     void run_rectangle(const Rectangle& rectangle, Range rows, index_t images, const T* in, T* out,
                        kernels::BatchReduce<T> op) const;
 

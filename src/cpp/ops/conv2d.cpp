@@ -33,27 +33,104 @@ void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const std::vecto
     });
 }
 
+// Where the sums of a direction begin and end; depthwise, all channels are one group of depth 1.
+struct Direct {
+    index_t batch, groups, depth, filters;  // the last two of a group
+    Axis rows, columns;
+    Strides in, out;
+    double work;
+
+    static Direct forward(const Conv2dShape& s) {
+        const bool depthwise = s.is_depthwise();
+        return {
+            s.batch,
+            depthwise ? 1 : s.groups,
+            s.group_in_channels(),
+            depthwise ? s.out_channels : s.group_out_channels(),
+            forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top),
+            forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left),
+            dense_strides(s.in_height, s.in_width, s.in_channels),
+            dense_strides(s.out_height, s.out_width, s.out_channels),
+            s.multiplications()};
+    }
+    // The inputs with these remainders modulo the strides, which the same taps reach.
+    static Direct input_gradient(const Conv2dShape& s, index_t row, index_t column) {
+        const bool depthwise = s.is_depthwise();
+        return {s.batch,
+                depthwise ? 1 : s.groups,
+                s.group_out_channels(),
+                depthwise ? s.in_channels : s.group_in_channels(),
+                gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height,
+                              s.pad_top, row),
+                gradient_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left,
+                              column),
+                dense_strides(s.out_height, s.out_width, s.out_channels),
+                dense_strides(s.in_height, s.in_width, s.in_channels),
+                s.multiplications() / static_cast<double>(s.stride_height) / static_cast<double>(s.stride_width)};
+    }
+
+    // of_group(g) are the weights of a group.
+    template <class T, class Weights>
+    std::vector<Contraction<T>> contractions(const Weights& of_group, bool diagonal) const {
+        std::vector<Contraction<T>> all;
+        all.reserve(static_cast<std::size_t>(groups));
+        for (index_t g = 0; g < groups; ++g)
+            all.emplace_back(rows, columns, in, out, depth, filters, of_group(g), diagonal);
+        return all;
+    }
+};
+
+template <class T>
+std::vector<Contraction<T>> contractions(const Direct& direct, const PackedWeights<T>& weights, bool diagonal) {
+    return direct.contractions<T>([&](index_t group) { return weights.of_group(group); }, diagonal);
+}
+
+// Each block of weights is packed by the thread that reads it, for all images at once: it comes from memory once and
+// stays in the cache.
+template <class T>
+void run_by_block(const Direct& direct, const WeightBlocks<T>& weights, const T* x, const T* bias,
+                  Activation activation, T* y, int threads) {
+    const auto groups = direct.contractions<T>([&](index_t) { return weights.layout(nullptr); }, false);
+    const index_t blocks = weights.blocks(), size = weights.block_size();
+    const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * size));
+    runtime::parallel_for(direct.groups * blocks, threads, [&](index_t item, int thread) {
+        const index_t group = item / blocks, block = item % blocks, column = group * direct.filters;
+        T* const packed = scratch.data() + thread * size;
+        weights.pack_block(group, block, packed);
+        groups[static_cast<std::size_t>(group)].run_block(direct.batch, block, packed, x + group * direct.depth,
+                                                          y + column, bias ? bias + column : nullptr, activation);
+    });
+}
+
+// Few images beside many weights go by blocks of weights, if these keep all threads busy; else the threads share
+// packed weights and cut the images.
+template <class T>
+void run(const Direct& direct, const WeightBlocks<T>& weights, const T* x, const T* bias, Activation activation, T* y,
+         int num_threads, Layout layout) {
+    const index_t blocks = direct.groups * weights.blocks();
+    const int threads = runtime::thread_count(blocks, direct.work, num_threads);
+    const bool even = blocks % threads == 0 || blocks >= 4 * threads;
+    if (layout == Layout::channels_last && even && !weights.in_place() &&
+        direct.batch * direct.in.image <= blocks * weights.block_size())
+        return run_by_block(direct, weights, x, bias, activation, y, threads);
+    const PackedWeights<T> packed(weights, num_threads);
+    run_all(contractions(direct, packed, false), direct.batch, direct.in, direct.out, x, y, bias, activation,
+            direct.work, num_threads, layout);
+}
+
 }  // namespace
 
 template <class T>
 PackedWeights<T> conv2d_weights(const Conv2dShape& s, const T* kernel, int num_threads) {
     return s.is_depthwise() ? PackedWeights<T>::diagonal(s, kernel)
-                            : PackedWeights<T>::forward(s, kernel, num_threads);
+                            : PackedWeights<T>(WeightBlocks<T>::forward(s, kernel), num_threads);
 }
 
 template <class T>
 std::vector<Contraction<T>> conv2d_contractions(const Conv2dShape& s, const PackedWeights<T>& weights, Strides out) {
-    const bool depthwise = s.is_depthwise();
-    const index_t groups = depthwise ? 1 : s.groups;
-    const Axis rows =
-        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
-    const Axis columns =
-        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.dilation_width, s.pad_left);
-    std::vector<Contraction<T>> contractions;
-    for (index_t g = 0; g < groups; ++g)
-        contractions.emplace_back(rows, columns, dense_strides(s.in_height, s.in_width, s.in_channels), out,
-                                  s.group_in_channels(), s.out_channels / groups, weights.of_group(g), depthwise);
-    return contractions;
+    Direct direct = Direct::forward(s);
+    direct.out = out;
+    return contractions(direct, weights, s.is_depthwise());
 }
 
 template <class T>
@@ -79,11 +156,12 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         }
         return result.finish(num_threads);
     }
-    const auto weights = conv2d_weights(s, kernel, num_threads);
-    const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
-    const Strides out = dense_strides(s.out_height, s.out_width, row_in_bank(s.out_channels, sizeof(T), layout));
-    run_all(conv2d_contractions(s, weights, out), s.batch, in, out, x, y, bias, activation, s.multiplications(),
-            num_threads, layout);
+    Direct direct = Direct::forward(s);
+    direct.out = dense_strides(s.out_height, s.out_width, row_in_bank(s.out_channels, sizeof(T), layout));
+    if (!s.is_depthwise())
+        return run(direct, WeightBlocks<T>::forward(s, kernel), x, bias, activation, y, num_threads, layout);
+    run_all(contractions(direct, PackedWeights<T>::diagonal(s, kernel), true), s.batch, direct.in, direct.out, x, y,
+            bias, activation, direct.work, num_threads, layout);
 }
 
 namespace {
@@ -95,27 +173,22 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
         return depthwise->run_all(s.batch, grad, bias, activation, dx, num_threads);
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
-    const bool depthwise = s.is_depthwise();
-    const Strides in = dense_strides(s.out_height, s.out_width, s.out_channels);
-    const Strides out = dense_strides(s.in_height, s.in_width, s.in_channels);
-    const index_t groups = depthwise ? 1 : s.groups;
-    const index_t depth = depthwise ? 1 : s.group_out_channels(), channels = s.in_channels / groups;
-    const double work =
-        s.multiplications() / static_cast<double>(s.stride_height) / static_cast<double>(s.stride_width);
-    // The inputs with one remainder modulo the stride are reached by the same taps.
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
-        const Axis rows = gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height,
-                                        s.dilation_height, s.pad_top, i);
         for (index_t j = 0; j < std::min(s.stride_width, s.in_width); ++j) {
-            const Axis columns = gradient_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width,
-                                               s.dilation_width, s.pad_left, j);
-            const auto weights = depthwise ? PackedWeights<T>::diagonal(s, kernel)
-                                           : PackedWeights<T>::transposed(s, rows, columns, kernel, num_threads);
-            std::vector<Contraction<T>> contractions;
-            for (index_t g = 0; g < groups; ++g)
-                contractions.emplace_back(rows, columns, in, out, depth, channels, weights.of_group(g), depthwise);
-            if (winograd) return run_rows(*winograd, s.batch, contractions, grad, bias, activation, dx, num_threads);
-            run_all(contractions, s.batch, in, out, grad, dx, bias, activation, work, num_threads);
+            const Direct direct = Direct::input_gradient(s, i, j);
+            if (s.is_depthwise()) {
+                run_all(contractions(direct, PackedWeights<T>::diagonal(s, kernel), true), s.batch, direct.in,
+                        direct.out, grad, dx, bias, activation, direct.work, num_threads);
+                continue;
+            }
+            const auto weights = WeightBlocks<T>::transposed(s, direct.rows, direct.columns, kernel);
+            if (!winograd) {
+                run(direct, weights, grad, bias, activation, dx, num_threads, Layout::channels_last);
+                continue;
+            }
+            const PackedWeights<T> packed(weights, num_threads);
+            run_rows(*winograd, s.batch, contractions(direct, packed, false), grad, bias, activation, dx,
+                     num_threads);
         }
     }
 }

@@ -2,27 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
-namespace {
-
-template <class T>
-TapWeights<T> packed_layout(const T* data, index_t tap_rows, index_t tap_columns, index_t depth, int vectors,
-                            bool by_kernel_index) {
-    const index_t width = vectors * dispatch::active<T>().lanes;
-    return {data,
-            tap_rows * tap_columns * depth * width,
-            tap_columns * depth * width,
-            depth * width,
-            width,
-            vectors,
-            by_kernel_index};
-}
-
-}  // namespace
-
 template <class T>
 int block_vectors(index_t columns) {
     const auto& kernels = dispatch::active<T>();
@@ -32,64 +17,73 @@ int block_vectors(index_t columns) {
 }
 
 template <class T>
-PackedWeights<T> PackedWeights<T>::forward(const Conv2dShape& s, const T* kernel, int num_threads) {
-    const index_t depth = s.group_in_channels(), columns = s.group_out_channels();
-    const int vectors = block_vectors<T>(columns);
-    PackedWeights packed;
-    packed.layout_ = packed_layout(kernel, s.kernel_height, s.kernel_width, depth, vectors, true);
-    const index_t width = packed.layout_.tap_column_stride / std::max<index_t>(1, depth);
-    if (columns == width && s.groups == 1) return packed;
+WeightBlocks<T>::WeightBlocks(const Conv2dShape& s, const T* kernel, bool transposed, index_t tap_columns,
+                              std::vector<index_t> taps)
+    : kernel_(kernel),
+      kernel_row_(s.out_channels),
+      groups_(s.groups),
+      depth_(transposed ? s.group_out_channels() : s.group_in_channels()),
+      columns_(transposed ? s.group_in_channels() : s.group_out_channels()),
+      transposed_(transposed),
+      vectors_(block_vectors<T>(columns_)),
+      tap_columns_(tap_columns),
+      taps_(std::move(taps)) {}
 
-    const index_t rows = s.kernel_height * s.kernel_width * depth;
-    const index_t blocks = (columns + width - 1) / width;
-    packed.group_stride_ = blocks * rows * width;
-    packed.buffer_ = runtime::Buffer<T>(static_cast<std::size_t>(s.groups * packed.group_stride_));
-    packed.layout_.data = packed.buffer_.data();
-    const index_t items = s.groups * blocks;
-    const double work = static_cast<double>(s.kernel_size()) / 4;
-    runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
-        const index_t group = item / blocks, first = item % blocks * width;
-        const std::size_t count = static_cast<std::size_t>(std::min(width, columns - first));
-        const T* in = kernel + group * columns + first;
-        T* out = packed.buffer_.data() + item * rows * width;
-        for (index_t row = 0; row < rows; ++row, in += s.out_channels, out += width) {
-            std::memcpy(out, in, count * sizeof(T));
-            std::memset(out + count, 0, (static_cast<std::size_t>(width) - count) * sizeof(T));
-        }
-    });
-    return packed;
+template <class T>
+WeightBlocks<T> WeightBlocks<T>::forward(const Conv2dShape& s, const T* kernel) {
+    std::vector<index_t> taps(static_cast<std::size_t>(s.kernel_height * s.kernel_width));
+    std::iota(taps.begin(), taps.end(), index_t{0});
+    return {s, kernel, false, s.kernel_width, std::move(taps)};
 }
 
 template <class T>
-PackedWeights<T> PackedWeights<T>::transposed(const Conv2dShape& s, const Axis& row_axis, const Axis& column_axis,
-                                              const T* kernel, int num_threads) {
-    const index_t depth = s.group_out_channels(), columns = s.group_in_channels();
-    const index_t tap_rows = static_cast<index_t>(row_axis.taps.size());
-    const index_t tap_columns = static_cast<index_t>(column_axis.taps.size());
-    const int vectors = block_vectors<T>(columns);
-    const index_t width = vectors * dispatch::active<T>().lanes;
-    const index_t blocks = (columns + width - 1) / width;
-    PackedWeights packed;
-    packed.group_stride_ = blocks * tap_rows * tap_columns * depth * width;
-    packed.buffer_ = runtime::Buffer<T>(static_cast<std::size_t>(s.groups * packed.group_stride_));
-    packed.layout_ = packed_layout<T>(packed.buffer_.data(), tap_rows, tap_columns, depth, vectors, false);
+WeightBlocks<T> WeightBlocks<T>::transposed(const Conv2dShape& s, const Axis& rows, const Axis& columns,
+                                            const T* kernel) {
+    std::vector<index_t> taps;
+    taps.reserve(rows.taps.size() * columns.taps.size());
+    for (const auto& i : rows.taps)
+        for (const auto& j : columns.taps) taps.push_back(i.kernel_index * s.kernel_width + j.kernel_index);
+    return {s, kernel, true, static_cast<index_t>(columns.taps.size()), std::move(taps)};
+}
 
-    const index_t items = s.groups * blocks * tap_rows * tap_columns;
-    const double work = static_cast<double>(items * depth * width) / 2;
+template <class T>
+TapWeights<T> WeightBlocks<T>::layout(const T* data) const {
+    return {data, block_size(), tap_columns_ * tap_size(), tap_size(), width(), vectors_, !transposed_};
+}
+
+template <class T>
+const T* WeightBlocks<T>::in_place() const {
+    return !transposed_ && groups_ == 1 && columns_ == width() ? kernel_ : nullptr;
+}
+
+template <class T>
+void WeightBlocks<T>::pack_tap(index_t group, index_t block, index_t tap, T* out) const {
+    const index_t width = this->width(), first = block * width, count = std::min(width, columns_ - first);
+    const index_t number = taps_[static_cast<std::size_t>(tap)];
+    if (transposed_) {
+        const T* in = kernel_ + (number * columns_ + first) * kernel_row_ + group * depth_;
+        dispatch::active<T>().transpose(count, depth_, in, kernel_row_, out, width);
+    } else {
+        const T* in = kernel_ + number * depth_ * kernel_row_ + group * columns_ + first;
+        for (index_t k = 0; k < depth_; ++k)
+            std::memcpy(out + k * width, in + k * kernel_row_, static_cast<std::size_t>(count) * sizeof(T));
+    }
+    if (count == width) return;
+    for (index_t k = 0; k < depth_; ++k) std::fill(out + k * width + count, out + (k + 1) * width, T(0));
+}
+
+template <class T>
+PackedWeights<T>::PackedWeights(const WeightBlocks<T>& blocks, int num_threads)
+    : layout_(blocks.layout(blocks.in_place())), group_stride_(blocks.blocks() * blocks.block_size()) {
+    if (layout_.data) return;
+    buffer_ = runtime::Buffer<T>(static_cast<std::size_t>(blocks.groups() * group_stride_));
+    layout_.data = buffer_.data();
+    const index_t taps = blocks.taps(), items = blocks.groups() * blocks.blocks() * taps;
+    const double work = static_cast<double>(items * blocks.tap_size()) / 4;
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
-        const index_t j = item % tap_columns, i = item / tap_columns % tap_rows;
-        const index_t block = item / tap_columns / tap_rows % blocks;
-        const index_t group = item / tap_columns / tap_rows / blocks;
-        const index_t tap = row_axis.taps[static_cast<std::size_t>(i)].kernel_index * s.kernel_width +
-                            column_axis.taps[static_cast<std::size_t>(j)].kernel_index;
-        const index_t first = block * width, count = std::min(width, columns - first);
-        const T* in = kernel + (tap * columns + first) * s.out_channels + group * depth;
-        T* out = packed.buffer_.data() + item * depth * width;
-        dispatch::active<T>().transpose(count, depth, in, s.out_channels, out, width);
-        for (index_t k = 0; k < depth; ++k)
-            for (index_t c = count; c < width; ++c) out[k * width + c] = T(0);
+        const index_t tap = item % taps, block = item / taps % blocks.blocks();
+        blocks.pack_tap(item / taps / blocks.blocks(), block, tap, buffer_.data() + item * blocks.tap_size());
     });
-    return packed;
 }
 
 template <class T>
@@ -104,6 +98,8 @@ PackedWeights<T> PackedWeights<T>::diagonal(const Conv2dShape& s, const T* kerne
 
 template int block_vectors<float>(index_t);
 template int block_vectors<double>(index_t);
+template class WeightBlocks<float>;
+template class WeightBlocks<double>;
 template class PackedWeights<float>;
 template class PackedWeights<double>;
 
