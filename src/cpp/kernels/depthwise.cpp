@@ -10,7 +10,7 @@
 //
 // (with 16 registers some of them become operands in memory). Inputs outside the image are jumped over: which those
 // are is the same for all channels of a tile, so that the CPU foresees the jumps.
-// Where channels are no multiple of `lanes`, the last vector begins earlier: some of it is computed twice.
+// Vectors at the ends of the channels overlap others where need be: some channels are computed twice.
 #include "kernels/registration.hpp"
 #include "simd/vec.hpp"
 
@@ -32,8 +32,14 @@ struct Patch {
     unsigned rows, columns;
 };
 
+// Vectors [first, last) of channels.
 struct Channels {
-    index_t first, last, all;
+    index_t first, last, shift, last_begin;
+
+    FASTCONV_INLINE index_t begin(index_t vector, int lanes) const {
+        const index_t c = vector * lanes - shift;
+        return c < 0 ? 0 : c < last_begin ? c : last_begin;
+    }
 };
 
 template <int TapRows, int TapColumns, int Step, int Rows, int Columns>
@@ -81,9 +87,9 @@ struct Tile {
         // max(floor, v) is ReLU or nothing, and keeps NaN.
         const vec<T> floor =
             broadcast<T>(op.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
-        const T* packed = op.weights + channels.first * taps;
-        for (index_t from = channels.first; from < channels.last; from += V, packed += taps * V) {
-            const index_t c = from + V <= channels.all ? from : channels.all - V;
+        const T* packed = op.weights + channels.first * taps * V;
+        for (index_t i = channels.first; i < channels.last; ++i, packed += taps * V) {
+            const index_t c = channels.begin(i, V);
             vec<T> outputs[Rows][Columns] = {}, weights[taps];
             FASTCONV_UNROLL for (int t = 0; t < taps; ++t) weights[t] = load(packed + t * V);
             add_products<true>(patch, in_row, in_pixel, c, outputs, weights);
@@ -103,9 +109,9 @@ struct Tile {
         constexpr int V = lanes<T>;
         const index_t in_row = op.windows.row_stride, in_pixel = op.windows.pixel_stride;
         const index_t grad_row = op.grad_row_stride, grad_pixel = op.grad_pixel_stride;
-        T* sums = op.sums + channels.first * taps;
-        for (index_t from = channels.first; from < channels.last; from += V, sums += taps * V) {
-            const index_t c = from + V <= channels.all ? from : channels.all - V;
+        T* sums = op.sums + channels.first * taps * V;
+        for (index_t i = channels.first; i < channels.last; ++i, sums += taps * V) {
+            const index_t c = channels.begin(i, V);
             vec<T> outputs[Rows][Columns], weights[taps];
             FASTCONV_UNROLL for (int p = 0; p < Rows; ++p) {
                 const T* const begin = grad + p * grad_row + c;
@@ -151,12 +157,12 @@ template <class Op, class T, class Out>
 void run(const Op& op, const Tiles<Op, T, Out>& tiles, Out* out, index_t out_row_stride,
          index_t out_pixel_stride) noexcept {
     const DepthwiseWindows<T>& in = op.windows;
-    constexpr index_t block = block_vectors * lanes<T>;
     for (index_t p = 0, rows; p < in.rows; p += rows) {
         rows = in.rows - p < most_rows ? in.rows - p : most_rows;
         const index_t row = in.row + p * in.step;
-        for (index_t c = 0; c < in.channels; c += block) {
-            const Channels channels{c, in.channels - c < block ? in.channels : c + block, in.channels};
+        for (index_t i = in.first_vector; i < in.last_vector; i += block_vectors) {
+            const Channels channels{i, in.last_vector - i < block_vectors ? in.last_vector : i + block_vectors,
+                                    in.shift, in.channels - lanes<T>};
             for (index_t q = 0, columns; q < in.columns; q += columns) {
                 const index_t left = in.columns - q, tiles_left = (left + most_columns - 1) / most_columns;
                 columns = (left + tiles_left - 1) / tiles_left;

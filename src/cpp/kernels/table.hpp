@@ -47,7 +47,10 @@ struct BatchReduce {
 // `rows` x `columns` windows of a depthwise convolution on one image x, `step` inputs apart: tap (r, s) of window (p,
 // q) reads, if that is one of the image's height x width pixels,
 //   x(p, q, r, s)[c] = x[(row + p * step + r) * row_stride + (column + q * step + s) * pixel_stride + c]
-// Taps are 3x3, or at most 2x2 with a step of 1; channels >= lanes.
+//
+// Taps are 3x3, or at most 2x2 with a step of 1. Channels, at least `lanes`, fall into vectors that may overlap:
+// vector i begins at i * lanes - shift, but not below 0 nor above channels - lanes; 0 <= shift < lanes. Those from
+// first_vector to before last_vector are computed.
 template <class T>
 struct DepthwiseWindows {
     const T* x;
@@ -55,13 +58,15 @@ struct DepthwiseWindows {
     index_t row_stride, pixel_stride;
     index_t row, column, step;
     index_t tap_rows, tap_columns;
-    index_t rows, columns, channels;
+    index_t rows, columns;
+    index_t channels, shift, first_vector, last_vector;
 };
 
-// y[p * y_row_stride + q * y_pixel_stride + c] = activation(bias[c] + sum over (r, s) of x(p, q, r, s)[c] *
-// w[r][s][c]) Each is one chain of additions in the order of (r, s), the bias last. Weights are packed: those of the
-// vector of channels that begins at c follow each other, [tap][lane], and are at weights[c * taps]; but those of a
-// last vector that would reach beyond the channels begin at channels - lanes.
+//   y[p * y_row_stride + q * y_pixel_stride + c] = activation(bias[c] + sum over (r, s) of x(p, q, r, s)[c] *
+//   w[r][s][c])
+//
+// Each is one chain of additions in the order of (r, s), the bias last.
+// Weights are packed: those of vector i, [tap][lane], are at weights[i * taps * lanes].
 template <class T>
 struct DepthwiseConv {
     DepthwiseWindows<T> windows;

@@ -105,7 +105,7 @@ class ConvStage : public Stage {
     void prepare(int num_threads) override {
         contractions_.clear();
         winograd_.reset();
-        depthwise_ = DepthwiseConv2d<float>::forward(shape_, kernel_);
+        depthwise_ = DepthwiseConv2d<float>::forward(shape_, kernel_, nullptr);
         if (depthwise_) return;
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);

@@ -141,7 +141,7 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         return planar_pointwise(s, x, kernel, bias, activation, y, num_threads);
     runtime::Buffer<T> copy;
     x = to_channels_last(layout, s.batch, s.in_channels, s.in_height * s.in_width, x, copy, num_threads);
-    if (const auto depthwise = DepthwiseConv2d<T>::forward(s, kernel)) {
+    if (const auto depthwise = DepthwiseConv2d<T>::forward(s, kernel, x)) {
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
         depthwise->run_all(s.batch, x, bias, activation, result.data(), num_threads);
         return result.finish(num_threads);
@@ -169,7 +169,8 @@ namespace {
 template <class T>
 void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias,
                                   Activation activation, T* dx, int num_threads) {
-    if (const auto depthwise = DepthwiseConv2d<T>::input_gradient(s, kernel))
+    // Of stride 1 more is read than written, of more not.
+    if (const auto depthwise = DepthwiseConv2d<T>::input_gradient(s, kernel, s.stride_width == 1 ? grad : dx))
         return depthwise->run_all(s.batch, grad, bias, activation, dx, num_threads);
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;

@@ -1,8 +1,10 @@
 #include "ops/depthwise.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
+#include "ops/cut.hpp"
 #include "ops/reduction.hpp"
 #include "runtime/parallel.hpp"
 
@@ -11,7 +13,8 @@ namespace {
 
 constexpr index_t tile_rows = 2;  // rows that the kernel computes at once
 constexpr index_t items_per_thread = 4;
-constexpr index_t chunk_outputs = index_t{64} << 10;  // of a kernel gradient
+// Of a kernel gradient: fewer would not be worth the sums that each chunk has.
+constexpr index_t chunk_outputs = index_t{64} << 10, chunk_pixels = 256;
 constexpr index_t most_chunks = 32;
 
 // Rows of each of about `bands` bands, in whole tiles.
@@ -34,7 +37,8 @@ bool knows(const Conv2dShape& s, const Axis& rows, const Axis& columns) {
 }
 
 template <class T>
-kernels::DepthwiseWindows<T> windows_of(const Axis& rows, const Axis& columns, index_t channels) {
+kernels::DepthwiseWindows<T> windows_of(const Axis& rows, const Axis& columns, const Vectors& vectors) {
+    const index_t channels = vectors.channels;
     kernels::DepthwiseWindows<T> windows{};
     windows.height = rows.in_length;
     windows.width = columns.in_length;
@@ -48,33 +52,43 @@ kernels::DepthwiseWindows<T> windows_of(const Axis& rows, const Axis& columns, i
     windows.rows = rows.length;
     windows.columns = columns.length;
     windows.channels = channels;
+    windows.shift = vectors.shift;
+    windows.last_vector = vectors.count();
     return windows;
 }
 
-// Where the vector begins that holds channel c, a multiple of lanes.
-index_t vector_begin(index_t c, index_t channels, index_t lanes) { return std::min(c, channels - lanes); }
+// Pixels of some size share a few sets of the first-level cache: lines that are in two vectors would be read twice.
+template <class T>
+Vectors vectors_of(index_t channels, const T* aligned) {
+    constexpr index_t least_bytes = 1024;
+    const index_t lanes = dispatch::active<T>().lanes;
+    const bool pays = channels * static_cast<index_t>(sizeof(T)) >= least_bytes && channels % lanes == 0;
+    const auto elements = static_cast<index_t>(reinterpret_cast<std::uintptr_t>(aligned) / sizeof(T));
+    return {channels, lanes, pays ? elements % lanes : 0};
+}
 
 template <class T>
-runtime::Buffer<T> packed_weights(const Conv2dShape& s, const Axis& rows, const Axis& columns, const T* kernel) {
-    const index_t channels = s.in_channels, lanes = dispatch::active<T>().lanes;
+runtime::Buffer<T> packed_weights(const Conv2dShape& s, const Vectors& vectors, const Axis& rows, const Axis& columns,
+                                  const T* kernel) {
     const index_t taps = static_cast<index_t>(rows.taps.size() * columns.taps.size());
-    runtime::Buffer<T> packed(static_cast<std::size_t>(pieces(channels, lanes) * lanes * taps));
+    runtime::Buffer<T> packed(static_cast<std::size_t>(vectors.count() * taps * vectors.lanes));
     T* out = packed.data();
-    for (index_t c = 0; c < channels; c += lanes) {
-        const T* in = kernel + vector_begin(c, channels, lanes);
+    for (index_t i = 0; i < vectors.count(); ++i)
         for (const Tap& r : rows.taps)
             for (const Tap& t : columns.taps)
-                out = std::copy_n(in + (r.kernel_index * s.kernel_width + t.kernel_index) * channels, lanes, out);
-    }
+                out = std::copy_n(
+                    kernel + (r.kernel_index * s.kernel_width + t.kernel_index) * vectors.channels + vectors.begin(i),
+                    vectors.lanes, out);
     return packed;
 }
 
 }  // namespace
 
 template <class T>
-DepthwiseConv2d<T>::DepthwiseConv2d(const Conv2dShape& s, index_t in_size, index_t out_height, index_t out_width,
-                                    index_t stride)
-    : row_count_(pieces(out_height, stride)),
+DepthwiseConv2d<T>::DepthwiseConv2d(const Conv2dShape& s, const T* aligned, index_t in_size, index_t out_height,
+                                    index_t out_width, index_t stride)
+    : vectors_(vectors_of(s.in_channels, aligned)),
+      row_count_(pieces(out_height, stride)),
       in_size_(in_size),
       out_size_(out_height * out_width * s.in_channels),
       out_row_(out_width * s.in_channels),
@@ -85,8 +99,8 @@ bool DepthwiseConv2d<T>::add(const Axis& rows, const Axis& columns, const Conv2d
     if (rows.length == 0 || columns.length == 0) return true;
     if (!knows<T>(s, rows, columns)) return false;
     Part part{};
-    part.weights = packed_weights(s, rows, columns, kernel);
-    part.op.windows = windows_of<T>(rows, columns, s.in_channels);
+    part.weights = packed_weights(s, vectors_, rows, columns, kernel);
+    part.op.windows = windows_of<T>(rows, columns, vectors_);
     part.op.weights = part.weights.data();
     part.op.y_row_stride = rows.out_step * out_row_;
     part.op.y_pixel_stride = columns.out_step * s.in_channels;
@@ -96,9 +110,10 @@ bool DepthwiseConv2d<T>::add(const Axis& rows, const Axis& columns, const Conv2d
 }
 
 template <class T>
-std::optional<DepthwiseConv2d<T>> DepthwiseConv2d<T>::forward(const Conv2dShape& s, const T* kernel) {
+std::optional<DepthwiseConv2d<T>> DepthwiseConv2d<T>::forward(const Conv2dShape& s, const T* kernel,
+                                                              const T* aligned) {
     if (!s.is_depthwise()) return {};
-    DepthwiseConv2d conv(s, s.in_height * s.in_width * s.in_channels, s.out_height, s.out_width, 1);
+    DepthwiseConv2d conv(s, aligned, s.in_height * s.in_width * s.in_channels, s.out_height, s.out_width, 1);
     const Axis rows =
         forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.dilation_height, s.pad_top);
     const Axis columns =
@@ -108,9 +123,11 @@ std::optional<DepthwiseConv2d<T>> DepthwiseConv2d<T>::forward(const Conv2dShape&
 }
 
 template <class T>
-std::optional<DepthwiseConv2d<T>> DepthwiseConv2d<T>::input_gradient(const Conv2dShape& s, const T* kernel) {
+std::optional<DepthwiseConv2d<T>> DepthwiseConv2d<T>::input_gradient(const Conv2dShape& s, const T* kernel,
+                                                                     const T* aligned) {
     if (!s.is_depthwise()) return {};
-    DepthwiseConv2d conv(s, s.out_height * s.out_width * s.in_channels, s.in_height, s.in_width, s.stride_height);
+    DepthwiseConv2d conv(s, aligned, s.out_height * s.out_width * s.in_channels, s.in_height, s.in_width,
+                         s.stride_height);
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
         const Axis rows = gradient_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height,
                                         s.dilation_height, s.pad_top, i);
@@ -166,43 +183,46 @@ bool depthwise_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, 
 
     // Chunks, several images or a band of rows of one, are fixed by the shape alone: each has sums of its own, added
     // in order. Threads that lack chunks share the channels.
-    const index_t channels = s.in_channels, lanes = dispatch::active<T>().lanes;
-    const index_t wanted = std::clamp<index_t>(s.output_size() / chunk_outputs, 1, most_chunks);
+    const Vectors vectors = vectors_of(s.in_channels, x);
+    const index_t sums_size = vectors.count() * 9 * vectors.lanes;
+    const index_t wanted =
+        std::clamp<index_t>(s.output_size() / std::max(chunk_outputs, chunk_pixels * s.in_channels), 1, most_chunks);
     const index_t images = std::max<index_t>(1, s.batch / wanted);
     const index_t band = band_rows(s.out_height, pieces(wanted, s.batch)), bands = pieces(s.out_height, band);
     const index_t chunks = pieces(s.batch, images) * bands;
-    const index_t vectors = pieces(channels, lanes), vector_size = 9 * lanes, sums_size = vectors * vector_size;
-    const int threads = runtime::thread_count(chunks * vectors, s.multiplications(), num_threads);
-    const index_t parts = std::min(pieces(threads > 1 ? items_per_thread * threads : 1, chunks), vectors);
+    const int threads = runtime::thread_count(chunks * vectors.count(), s.multiplications(), num_threads);
+    const index_t parts = std::min(pieces(threads > 1 ? items_per_thread * threads : 1, chunks), vectors.count());
 
-    const runtime::Buffer<T> partials(static_cast<std::size_t>((chunks + 1) * sums_size));
-    const index_t in_size = s.in_height * s.in_width * channels, out_row = s.out_width * channels;
+    const runtime::Buffer<T> partials(static_cast<std::size_t>((chunks > 1 ? chunks + 1 : 1) * sums_size));
+    const index_t in_size = s.in_height * s.in_width * s.in_channels, out_row = s.out_width * s.in_channels;
     runtime::parallel_for(chunks * parts, threads, [&](index_t item, int) {
         const index_t chunk = item / parts;
-        const auto [first, last] = runtime::share(vectors, static_cast<int>(item % parts), static_cast<int>(parts));
-        const index_t c = vector_begin(first * lanes, channels, lanes);
+        const auto [first, last] =
+            runtime::share(vectors.count(), static_cast<int>(item % parts), static_cast<int>(parts));
         kernels::DepthwiseGradient<T> op{};
-        op.windows = windows_of<T>(rows, columns, channels);
-        op.windows.channels = std::min(last * lanes, channels) - c;
+        op.windows = windows_of<T>(rows, columns, vectors);
+        op.windows.first_vector = first;
+        op.windows.last_vector = last;
         op.grad_row_stride = out_row;
-        op.grad_pixel_stride = channels;
-        op.sums = partials.data() + chunk * sums_size + first * vector_size;
-        std::fill_n(op.sums, (last - first) * vector_size, T(0));
+        op.grad_pixel_stride = s.in_channels;
+        op.sums = partials.data() + chunk * sums_size;
+        std::fill_n(op.sums + first * 9 * vectors.lanes, (last - first) * 9 * vectors.lanes, T(0));
         const index_t row = chunk % bands * band, image = chunk / bands * images;
         op.windows.rows = std::min(band, s.out_height - row);
         op.windows.row += row * op.windows.step;
         for (index_t n = image; n < std::min(s.batch, image + images); ++n) {
-            op.windows.x = x + n * in_size + c;
-            op.grad = grad + (n * s.out_height + row) * out_row + c;
+            op.windows.x = x + n * in_size;
+            op.grad = grad + (n * s.out_height + row) * out_row;
             dispatch::active<T>().depthwise_gradient(op);
         }
     });
 
-    const T* sum = partials.data() + chunks * sums_size;
-    add_partials(chunks, sums_size, sums_size, partials.data(), partials.data() + chunks * sums_size, num_threads);
-    for (index_t c = 0; c < channels; c += lanes)
-        for (index_t t = 0; t < 9; ++t, sum += lanes)
-            std::copy_n(sum, lanes, dkernel + t * channels + vector_begin(c, channels, lanes));
+    T* const total = partials.data() + (chunks > 1 ? chunks * sums_size : 0);
+    if (chunks > 1) add_partials(chunks, sums_size, sums_size, partials.data(), total, num_threads);
+    const T* sum = total;
+    for (index_t i = 0; i < vectors.count(); ++i)
+        for (index_t t = 0; t < 9; ++t, sum += vectors.lanes)
+            std::copy_n(sum, vectors.lanes, dkernel + t * s.in_channels + vectors.begin(i));
     return true;
 }
 

@@ -197,7 +197,7 @@ class TapwiseGradient {
     void sum_row(index_t h, index_t first_output, const T* z, T* phases, kernels::ShiftedTerm* terms, T* dx) const {
         dx += h * s_.in_width * (planar_ ? 1 : s_.in_channels);
         const index_t residue = h % s_.stride_height, t = h / s_.stride_height;
-        const index_t channels = s_.in_channels, step = phases_ * channels;
+        const index_t channels = s_.in_channels;
         const bool in_place = phases_ == 1 && (planar_ || channels == 1);
         kernels::ShiftedSum<T> op{};
         op.terms = terms;
