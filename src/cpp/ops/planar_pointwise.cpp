@@ -15,27 +15,6 @@ namespace {
 constexpr index_t panel_bytes = index_t{256} << 10;   // of x, packed for an item
 constexpr index_t matrix_bytes = index_t{128} << 10;  // rows of A that pass a panel together
 
-// The pixels of a plane that a 1x1 convolution reads.
-struct Plane {
-    index_t size, row;          // elements
-    index_t out_width, pixels;  // outputs
-    index_t stride_height, stride_width;
-
-    // `count` pixels from `first` on.
-    template <class T>
-    void gather(const T* x, index_t first, index_t count, T* out) const {
-        for (index_t row_index = first / out_width, q = first % out_width; count > 0; ++row_index, q = 0) {
-            const index_t run = std::min(count, out_width - q);
-            const T* in = x + row_index * stride_height * row + q * stride_width;
-            if (stride_width == 2)
-                for (index_t i = 0; i < run; ++i) out[i] = in[2 * i];
-            else
-                for (index_t i = 0; i < run; ++i) out[i] = in[i * stride_width];
-            out += run;
-            count -= run;
-        }
-    }
-};
 
 // A and the bias, which is one more column of A on a row of ones under x.
 template <class T>
@@ -67,7 +46,7 @@ void run(const Matrix<T>& matrix, const Plane& plane, index_t images, const T* x
     const index_t panel_size = pieces(pieces(units, parts) * unit, block) * depth * width;
     const index_t rows_at_once = std::max<index_t>(1, matrix_bytes / (row_tile * depth * element)) * row_tile;
     const index_t line_size = width * pieces(pieces(units, parts) * unit, block);
-    const bool strided = plane.stride_height != 1 || plane.stride_width != 1;
+    const bool strided = !plane.dense();
 
     const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * (panel_size + line_size)));
     const bool stream =
@@ -146,8 +125,7 @@ void planar_pointwise(const Conv2dShape& s, const T* x, const T* kernel, const T
         dispatch::active<T>().transpose(s.in_channels, count, kernel + first, s.out_channels, out, matrix.depth);
         for (index_t m = 0; bias && m < count; ++m) out[m * matrix.depth + s.in_channels] = bias[first + m];
     });
-    const Plane plane{s.in_height * s.in_width,   s.in_width,      s.out_width,
-                      s.out_height * s.out_width, s.stride_height, s.stride_width};
+    const Plane plane = Plane::of(s);
     run(matrix, plane, s.batch, x, activation, y, num_threads);
 }
 
