@@ -8,6 +8,7 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/cut.hpp"
 #include "ops/layout.hpp"
 #include "ops/packing.hpp"
 #include "ops/planar_pointwise.hpp"
@@ -20,8 +21,6 @@ namespace {
 constexpr index_t piece_bytes = index_t{256} << 10;        // of the turned side at a time
 constexpr index_t most_partial_bytes = index_t{32} << 20;  // of all chunks' gradients
 constexpr index_t most_chunks = 16;
-
-index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
 
 // sum[r][c] = sum over n, q of a[n][r][q] * b[n][c][q]. Chunks of images are fixed by the shape and added in order.
 template <class T>

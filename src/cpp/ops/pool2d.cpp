@@ -8,6 +8,13 @@
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
+namespace {
+
+[[noreturn]] void refuse_empty_window() {
+    throw std::invalid_argument("padding leaves a pooling window without an element of the image");
+}
+
+}  // namespace
 
 PoolingStrips::PoolingStrips(const Pool2dShape& shape) : shape_(shape) {
     const Axis rows = forward_axis(shape.in_height, shape.out_height, shape.pool_height, shape.stride_height,
@@ -26,8 +33,7 @@ PoolingStrips::PoolingStrips(const Pool2dShape& shape) : shape_(shape) {
                     rectangle.tap_offsets.push_back((rows.taps[static_cast<std::size_t>(i)].offset * shape.in_width +
                                                      columns.taps[static_cast<std::size_t>(j)].offset) *
                                                     shape.channels);
-            if (rectangle.tap_offsets.empty())
-                throw std::invalid_argument("padding leaves a pooling window without an element of the image");
+            if (rectangle.tap_offsets.empty()) refuse_empty_window();
             of_row.push_back(std::move(rectangle));
         }
         rows_.push_back(std::move(of_row));
@@ -60,8 +66,10 @@ void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax
 std::vector<index_t> cells_inside(index_t in_length, index_t out_length, index_t size, index_t stride,
                                   index_t dilation, index_t pad) {
     std::vector<index_t> cells(static_cast<std::size_t>(out_length));
-    for (const Segment& segment : segments(forward_axis(in_length, out_length, size, stride, dilation, pad)))
+    for (const Segment& segment : segments(forward_axis(in_length, out_length, size, stride, dilation, pad))) {
+        if (segment.last_tap == segment.first_tap) refuse_empty_window();
         std::fill(cells.begin() + segment.begin, cells.begin() + segment.end, segment.last_tap - segment.first_tap);
+    }
     return cells;
 }
 
