@@ -15,7 +15,6 @@ namespace {
 constexpr index_t panel_bytes = index_t{256} << 10;   // of x, packed for an item
 constexpr index_t matrix_bytes = index_t{128} << 10;  // rows of A that pass a panel together
 
-
 // A and the bias, which is one more column of A on a row of ones under x.
 template <class T>
 struct Matrix {
