@@ -325,7 +325,7 @@ struct KernelsOf {
 
     void (*depthwise_conv)(const DepthwiseConv<T>&) noexcept;
     void (*depthwise_gradient)(const DepthwiseGradient<T>&) noexcept;
-    int inner_product_rows;  // the most rows of a tile
+    int inner_product_rows;  // the most rows of a tile; 0, and no kernels, where batch_reduce is faster
     void (*inner_products)(const InnerProducts<T>&) noexcept;
     void (*inner_products_in_place)(const InnerProducts<T>&) noexcept;
 

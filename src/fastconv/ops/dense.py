@@ -59,35 +59,30 @@ def matmul(
     if depth != b_depth:
         expected = f"{depth} rows (of b or its transpose)"
         raise value_error("matmul", "b", "does not fit a", expected, b.shape)
-    inputs = [a, b]
     if bias is not None:
         bias = float_array("matmul", "bias", bias, rank=1, dtype=a.dtype)
         check_shape("matmul", "bias", bias.shape, (columns,))
-        inputs.append(bias)
-    check_activation("matmul", activation)
+    if activation is not None:
+        check_activation("matmul", activation)
     threads = core_threads("matmul", num_threads)
+    inputs = (a, b) if bias is None else (a, b, bias)
     y = result("matmul", out, (rows, columns), a.dtype, inputs)
-    # The transpose of a packed matrix is a matrix that the core reads as it is.
-    a, transpose_a = _as_stored(a, bool(transpose_a))
-    b, transpose_b = _as_stored(b, bool(transpose_b))
-    _core.matmul(
-        packed("matmul", a),
-        packed("matmul", b),
-        None if bias is None else packed("matmul", bias),
-        y,
-        transpose_a,
-        transpose_b,
-        activation == "relu",
-        threads,
-    )
+    a, transpose_a = _as_stored(a, transpose_a)
+    b, transpose_b = _as_stored(b, transpose_b)
+    if bias is not None:
+        bias = packed("matmul", bias)
+    _core.matmul(a, b, bias, y, transpose_a, transpose_b, activation == "relu", threads)
     return y
 
 
 def _as_stored(matrix: FloatArray, transpose: bool) -> tuple[FloatArray, bool]:
+    """`matrix` as the core can read it: packed, or the transpose of what is."""
     flags = matrix.flags
+    if flags.c_contiguous and flags.aligned:
+        return matrix, bool(transpose)
     if flags.f_contiguous and not flags.c_contiguous:
-        return matrix.T, not transpose
-    return matrix, transpose
+        matrix, transpose = matrix.T, not transpose
+    return packed("matmul", matrix), bool(transpose)
 
 
 def relu(
