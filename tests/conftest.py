@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# pytest-xdist gives its workers a terminal of 80 columns, which rich takes at its first import.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
