@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
@@ -61,6 +63,16 @@ void log_softmax(const py::array& x, const py::array& y, int num_threads) {
 }
 
 // `labels`: int64 class numbers (rows,), or probabilities (rows, classes) in the dtype of `logits`.
+void check_labels(index_t rows, index_t classes, const std::int64_t* labels) {
+    if (rows == 0) return;
+    const auto [smallest, largest] = std::minmax_element(labels, labels + rows);
+    if (*smallest < 0 || *largest >= classes) {
+        throw py::value_error("softmax_cross_entropy: labels are out of range, expected 0 .. " +
+                              std::to_string(classes - 1) + ", received " + std::to_string(*smallest) + " .. " +
+                              std::to_string(*largest));
+    }
+}
+
 void softmax_cross_entropy(const py::array& logits, const py::array& labels, const py::array& loss,
                            const py::array& grad, int num_threads) {
     dispatch("softmax_cross_entropy", "logits", logits, [&]<class T>(Type<T>, Arguments& check) {
@@ -76,6 +88,7 @@ void softmax_cross_entropy(const py::array& logits, const py::array& labels, con
         if (classes == 0 && rows > 0) {
             throw py::value_error("softmax_cross_entropy: logits must have classes, expected at least 1, received 0");
         }
+        if (sparse) check_labels(rows, classes, classes_data);
         const py::gil_scoped_release release;
         if (sparse) {
             ops::softmax_cross_entropy(rows, classes, logits_data, classes_data, loss_data, grad_data, num_threads);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dispatch/kernels.hpp"
+#include "ops/blocked_kernel_gradient.hpp"
 #include "ops/right_factor.hpp"
 #include "runtime/parallel.hpp"
 
@@ -34,16 +35,22 @@ template <class T>
 void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool transpose_a, const T* b, bool transpose_b,
             const T* bias, Activation activation, T* c, int num_threads) {
     if (rows == 0 || columns == 0) return;
+    const bool plain = !transpose_b && !bias && activation == Activation::linear;
     // The other way round, c^T = b^T a, where that fills the vectors better; `a` then serves as it lies.
     const bool few_columns =
         columns < transposed_columns && rows >= 4 * columns && rows % dispatch::active<T>().lanes == 0;
-    if (transpose_a && !transpose_b && !bias && activation == Activation::linear && few_columns) {
+    if (transpose_a && plain && few_columns) {
         const auto b_transposed = transpose(depth, columns, b, num_threads);
         const runtime::Buffer<T> c_transposed(static_cast<std::size_t>(rows * columns));
         matmul(columns, rows, depth, b_transposed.data(), false, a, false, bias, activation, c_transposed.data(),
                num_threads);
         dispatch::active<T>().transpose(columns, rows, c_transposed.data(), rows, c, columns);
         return;
+    }
+    // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
+    if (transpose_a && plain && rows > 1 && depth > 1) {
+        const Conv2dShape shape = conv2d_shape(Conv2dGeometry{}, 1, 1, depth, rows, 1, 1, columns);
+        return blocked_kernel_gradient(shape, a, b, c, num_threads);
     }
     runtime::Buffer<T> a_copy;
     if (transpose_a && rows > 1 && depth > 1) {

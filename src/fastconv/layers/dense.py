@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from fastconv import activations, initializers, ops, regularizers
+from fastconv import _core, activations, initializers, regularizers
 from fastconv._errors import value_error
 from fastconv._shapes import normalize_int
 from fastconv.layers.layer import Layer, LayerOptions
@@ -97,26 +97,32 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def forward(self, x: FloatArray, *, training: bool) -> tuple[FloatArray, Any]:
-        rows = x.reshape(-1, x.shape[-1])
-        y = ops.matmul(
-            rows,
-            self.kernel.value,
-            None if self.bias is None else self.bias.value,
-            activation=self.activation.in_op,
-        )
-        y, kept = self.activation.complete(y.reshape(*x.shape[:-1], self.units))
+        kernel, bias = self.kernel.value, None if self.bias is None else self.bias.value
+        rows = _rows(x)
+        result = _core.empty((len(rows), self.units), x.dtype)
+        relu = self.activation.in_op == "relu"
+        _core.matmul(rows, kernel, bias, result, False, False, relu, 0)
+        if x.ndim != 2:
+            result = result.reshape(*x.shape[:-1], self.units)
+        y, kept = self.activation.complete(result)
         return y, (x, kept)
 
     def backward(
         self, grad: FloatArray, saved: Any, *, need_input_gradient: bool
     ) -> FloatArray | None:
         x, kept = saved
-        grad = self.activation.gradient(grad, kept).reshape(-1, self.units)
-        rows = x.reshape(-1, x.shape[-1])
-        if self.kernel.gradient is not None:
-            ops.matmul(rows, grad, transpose_a=True, out=self.kernel.gradient)
-        if self.bias is not None and self.bias.gradient is not None:
-            np.add.reduce(grad, axis=0, out=self.bias.gradient)
+        grad = _rows(self.activation.gradient(grad, kept))
+        kernel, bias = self.kernel, self.bias
+        if kernel.gradient is not None:
+            _core.matmul(_rows(x), grad, None, kernel.gradient, True, False, False, 0)
+        if bias is not None and bias.gradient is not None:
+            np.add.reduce(grad, axis=0, out=bias.gradient)
         if not need_input_gradient:
             return None
-        return ops.matmul(grad, self.kernel.value, transpose_b=True).reshape(x.shape)
+        dx = _core.empty(x.shape, x.dtype)
+        _core.matmul(grad, kernel.value, None, _rows(dx), False, True, False, 0)
+        return dx
+
+
+def _rows(x: FloatArray) -> FloatArray:
+    return np.ascontiguousarray(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastconv import activations, ops
+from fastconv import _core, activations
 from fastconv._errors import type_error, value_error
 from fastconv.layers.layer import as_numbers
 from fastconv.losses.loss import Loss, fits
@@ -58,12 +58,16 @@ class CrossEntropy(Loss):
         self, y_true: npt.NDArray[Any], logits: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """`values_and_gradient` where `logits` are what softmax would be applied to."""
-        if logits.ndim == 2:
-            return ops.softmax_cross_entropy(logits, self._one_axis(y_true, logits.shape[-1]))
-        classes = logits.shape[-1]
-        rows = self._one_axis(y_true, classes)
-        values, gradient = ops.softmax_cross_entropy(logits.reshape(-1, classes), rows)
-        return values.reshape(logits.shape[:-1]), gradient.reshape(logits.shape)
+        shape, dtype = logits.shape, logits.dtype
+        logits = np.ascontiguousarray(logits)
+        targets = self._one_axis(y_true, shape[-1])
+        values, gradient = _core.empty(shape[:-1], dtype), _core.empty(shape, dtype)
+        if len(shape) == 2:
+            _core.softmax_cross_entropy(logits, targets, values, gradient, 0)
+        else:
+            rows = logits.reshape(-1, shape[-1]), targets, values.reshape(-1)
+            _core.softmax_cross_entropy(*rows, gradient.reshape(-1, shape[-1]), 0)
+        return values, gradient
 
     def _one_hot(self, y_true: npt.NDArray[Any], y_pred: FloatArray) -> npt.NDArray[Any]:
         raise NotImplementedError
