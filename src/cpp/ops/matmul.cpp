@@ -71,7 +71,8 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
     if (rows <= threads * factor.rows_at_once()) {
         // Cut by blocks of b if there are enough of them; else by rows, if b is so small that each thread may pack
         // it.
-        const bool by_blocks = blocks >= wanted || rows < threads * factor.tallest_tile;
+        const bool enough = blocks >= wanted || blocks % threads == 0;
+        const bool by_blocks = enough || rows < threads * factor.tallest_tile;
         if (by_blocks || factor.packed_size(blocks, depth) * static_cast<index_t>(sizeof(T)) <= repacked_bytes) {
             const StreamedMatrix<T> matrix(factor, rows, threads);
             // Long runs of b, if it comes from memory; else smaller items, to even the load.
