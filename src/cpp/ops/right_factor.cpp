@@ -1,7 +1,6 @@
 #include "ops/right_factor.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "dispatch/kernels.hpp"
 #include "ops/packing.hpp"
@@ -105,18 +104,20 @@ void RightFactor<T>::pack(Range some_blocks, Range rows, T* out) const {
     if (narrow)
         return dispatch::active<T>().transpose(rows.size(), columns, b + rows.begin * columns, columns, out,
                                                rows.size());
-    for (index_t block = some_blocks.begin; block < some_blocks.end; ++block, out += rows.size() * width) {
-        const index_t column = block * width, used = std::min(width, columns - column);
-        if (transposed) {
-            dispatch::active<T>().transpose(used, rows.size(), b + column * depth + rows.begin, depth, out, width);
-        } else {
-            for (index_t k = 0; k < rows.size(); ++k)
-                std::memcpy(out + k * width, b + (rows.begin + k) * columns + column,
-                            static_cast<std::size_t>(used) * sizeof(T));
-        }
-        if (used < width)
-            for (index_t k = 0; k < rows.size(); ++k) std::fill(out + k * width + used, out + (k + 1) * width, T(0));
+    const auto& kernels = dispatch::active<T>();
+    const index_t panel = rows.size() * width, first = some_blocks.begin * width;
+    const index_t used = std::min(some_blocks.end * width, columns) - first;
+    if (transposed) {
+        for (index_t column = 0; column < used; column += width)
+            kernels.transpose(std::min(width, used - column), rows.size(), b + (first + column) * depth + rows.begin,
+                              depth, out + column / width * panel, width);
+    } else {
+        kernels.pack_panels(rows.size(), used, b + rows.begin * columns + first, columns, width, out, panel);
     }
+    if (used % width == 0) return;
+    T* last = out + used / width * panel;
+    for (index_t k = 0; k < rows.size(); ++k)
+        std::fill(last + k * width + used % width, last + (k + 1) * width, T(0));
 }
 
 template <class T>
