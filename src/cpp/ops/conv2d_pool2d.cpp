@@ -100,38 +100,51 @@ void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, c
     if (parts > 1) band = std::min(p.out_height, tiled->rows_at_once());
     const index_t bands = (p.out_height + band - 1) / band;
 
+    // Or several images together, so that all threads have as many groups of them.
+    const bool whole = tiled && bands == 1 && parts == 1;
+    const index_t wanted_groups = pieces(s.batch, whole ? tiled->images_at_once() : 1);
+    const index_t groups = std::min(s.batch, pieces(wanted_groups, threads) * threads);
+    const index_t most_images = pieces(s.batch, groups);
+
     const index_t image_in = s.in_height * s.in_width * s.in_channels;
     const index_t image_out = p.out_height * p.out_width * p.channels;
-    const index_t buffer_size = std::max(banded.buffer_size(band), tiled ? tiled->buffer_size(band) : 0);
+    const index_t buffer_size =
+        std::max(banded.buffer_size(band), tiled ? tiled->buffer_size(most_images * band) : 0);
     const index_t code_size = maxima.argmax && !maxima.codes ? image_out : 0;
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
     const runtime::Buffer<std::uint8_t> code_buffers(static_cast<std::size_t>(s.batch * code_size));
+    std::uint8_t* const codes = code_size ? code_buffers.data() : maxima.codes;
     const WindowCodes window(s);
-    runtime::parallel_for(s.batch * bands * parts, threads, [&](index_t item, int thread) {
-        const index_t part = item % parts, n = item / parts / bands;
-        const index_t begin = item / parts % bands * band, end = std::min(p.out_height, begin + band);
+    runtime::parallel_for(groups * bands * parts, threads, [&](index_t item, int thread) {
+        const index_t part = item % parts, begin = item / parts % bands * band;
+        const Range band_rows{begin, std::min(p.out_height, begin + band)};
         const auto share = runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
         const Range own_blocks{share.first, share.second};
         T* buffer = buffers.data() + thread * buffer_size;
-        const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
-                              maxima.codes ? maxima.codes + n * image_out : nullptr};
-        std::uint8_t* codes = code_size ? code_buffers.data() + n * code_size : of_image.codes;
-        const auto run_tiled = [&](Range rows) {
-            const bool done = tiled && tiled->run(tiled->windows(rows), own_blocks, x + n * image_in, activation,
-                                                  y + n * image_out, codes, buffer);
-            if (done && maxima.argmax)
+        const auto run_tiled = [&](Range images, Range rows) {
+            const index_t first = images.begin * image_out, images_before = images.size() - 1;
+            const Range windows = tiled->windows({rows.begin, images_before * p.out_height + rows.end});
+            const bool done = tiled->run(windows, own_blocks, x + images.begin * image_in, activation, y + first,
+                                         codes ? codes + first : nullptr, buffer);
+            for (index_t n = images.begin; done && maxima.argmax && n < images.end; ++n)
                 for_windows(s, p, rows, tiled->columns(own_blocks), [&](index_t i, index_t corner) {
-                    of_image.argmax[i] = corner + window.offset[codes[i] & 3];
+                    maxima.argmax[n * image_out + i] = corner + window.offset[codes[n * image_out + i] & 3];
                 });
             return done;
         };
-        if (run_tiled({begin, end})) return;
+        const auto [first_image, last_image] =
+            runtime::share(s.batch, static_cast<int>(item / parts / bands), static_cast<int>(groups));
+        if (tiled && run_tiled({first_image, last_image}, band_rows)) return;
         // Each row by the rule that its own values ask for, so that the bits do not depend on the bands.
-        const index_t step = tiled ? 1 : end - begin;
-        for (index_t row = begin; row < end; row += step) {
-            const Range rows{row, row + step};
-            if (!run_tiled(rows) && part == 0)
-                banded.run(rows, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
+        const index_t step = tiled ? 1 : band_rows.size();
+        for (index_t n = first_image; n < last_image; ++n) {
+            const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
+                                  maxima.codes ? maxima.codes + n * image_out : nullptr};
+            for (index_t row = band_rows.begin; row < band_rows.end; row += step) {
+                const Range rows{row, row + step};
+                if (!(tiled && run_tiled({n, n + 1}, rows)) && part == 0)
+                    banded.run(rows, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
+            }
         }
     });
 }

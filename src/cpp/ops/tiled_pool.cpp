@@ -78,6 +78,11 @@ index_t TiledPool<T>::rows_at_once() const {
 }
 
 template <class T>
+index_t TiledPool<T>::images_at_once() const {
+    return in_registers_ ? std::max<index_t>(1, rows_at_once() / grid_.rows) : 1;
+}
+
+template <class T>
 index_t TiledPool<T>::buffer_size(index_t rows) const {
     const index_t tiles = rows * grid_.columns;
     if (winograd_)
@@ -91,7 +96,9 @@ bool TiledPool<T>::run(Range windows, Range blocks, const T* x, Activation activ
     const Conv2dShape& s = conv_;
     const Range pooled = rows(windows);
     const index_t begin = std::max<index_t>(0, 2 * pooled.begin - s.pad_top);
-    const index_t end = std::min(s.in_height, 2 * pooled.end + s.kernel_height - 1 - s.pad_top);
+    const bool one_image = windows.end <= grid_.per_image();
+    const index_t end = one_image ? std::min(s.in_height, 2 * pooled.end + s.kernel_height - 1 - s.pad_top)
+                                  : windows.end / grid_.per_image() * s.in_height;
     const index_t row = s.in_width * s.in_channels;
     const index_t size = std::max<index_t>(0, end - begin) * row;
     if (!(dispatch::active<T>().largest_magnitude(size, x + begin * row) <= safe_magnitude_)) return false;

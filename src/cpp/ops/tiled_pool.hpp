@@ -19,6 +19,8 @@ class TiledPool {
                                          const T* bias, int num_threads);
 
     index_t rows_at_once() const;
+    // Whole images that are computed better together than apart.
+    index_t images_at_once() const;
     // For windows of so many rows.
     index_t buffer_size(index_t rows) const;
 
@@ -30,8 +32,8 @@ class TiledPool {
 
     Range windows(Range rows) const { return {rows.begin * grid_.columns, rows.end * grid_.columns}; }
 
-    // As BandedPool::run, some windows, counted row after row, and some blocks of it, with codes unless they are
-    // null. False, with nothing written, if a sum in the rows of the windows might not be finite: NaN needs the
+    // As BandedPool::run, some windows, counted row after row through one image or through several whole ones, and
+    // some blocks of it, with codes unless they are null. False, with nothing written, if a sum in the rows of the windows might not be finite: NaN needs the
     // other.
     bool run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
              T* buffer) const;
