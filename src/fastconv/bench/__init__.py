@@ -5,5 +5,5 @@
 - `peers`: the contestants; a module each, which makes a `Job` of a case.
 - `worker`, `processes`, `runner`: a process for each contestant, asked in turn.
 - `checks`, `statistics`: whether results are equal, and what the times say.
-- `results`, `tables`, `plots`: the report.
+- `results`, `comparisons`, `tables`, `operation_tables`, `plots`: the report.
 """

@@ -1,4 +1,4 @@
-"""Whether a contestant's results are those of the NumPy reference."""
+"""Whether a contestant's results are those expected."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ def difference(
     for right, other in zip(expected, received, strict=True):
         if right.shape != other.shape:
             return f"shape {other.shape} instead of {right.shape}"
+        if np.array_equal(right, other):
+            continue
         if task == "ops":
             allowed = OPERATION_TOLERANCE * float(np.abs(right).max(initial=0))
         else:

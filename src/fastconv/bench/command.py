@@ -17,11 +17,12 @@ from fastconv import config
 from fastconv.bench import machine, output, runner
 from fastconv.bench.cases import OPERATIONS, Case, Task, operation_cases
 from fastconv.bench.layer_sets import LAYER_SETS
+from fastconv.bench.operation_tables import operation_tables, summary_tables
 from fastconv.bench.peers import OURS, PEERS
 from fastconv.bench.processes import ISA_ENVIRONMENTS, MALLOC_ENVIRONMENTS, Contestant
 from fastconv.bench.rendering import as_rich
 from fastconv.bench.results import Report
-from fastconv.bench.tables import case_tables, operation_tables, remarks
+from fastconv.bench.tables import case_tables, remarks, setting
 from fastconv.bench.workloads import MODELS
 
 __all__ = ["bench"]
@@ -34,6 +35,13 @@ class What(StrEnum):
     predict = "predict"
     ops = "ops"
     all = "all"
+
+
+class Images(StrEnum):
+    """Layouts of images."""
+
+    channels_last = "channels_last"
+    channels_first = "channels_first"
 
 
 class Malloc(StrEnum):
@@ -54,12 +62,14 @@ def listed(names: dict[str, str]) -> str:
 
 
 PEER_LIST = listed({n: f"{p.title}: {p.install}" for n, p in PEERS.items() if n != OURS})
-SET_LIST = listed({n: f"{s.description}, batch {s.batch}" for n, s in LAYER_SETS.items()})
+SET_LIST = listed({n: f"{s.description}, batches 1 and {s.batch}" for n, s in LAYER_SETS.items()})
 EPILOG = f"""[bold]What is done[/]
   Every contestant is a library in one mode with one number of threads. Each has a process of its
-  own; they run in turn, one at a time. Before it is measured, each must give the results of the
-  NumPy reference. The speed of a row is relative to the fastest peer that has as many threads; it
-  is the median of the ratios in each turn, in which what slows the whole machine cancels.
+  own; they run in turn, one at a time. Before it is measured, each must give the right results:
+  of networks those of the NumPy reference, of operations those of fastconv's direct sums in
+  float64, on integers, of which every sum is exact. The speed of a row is relative to the fastest
+  peer that has as many threads; it is the median of the ratios in each turn, in which what slows
+  the whole machine cancels. An operation takes about a second.
 
 [bold]Peers[/]
 {PEER_LIST}
@@ -74,7 +84,9 @@ EPILOG = f"""[bold]What is done[/]
   fastconv bench                                a training step, predictions, operations
   fastconv bench train --against torch,jax      a training step beside two libraries
   fastconv bench predict --batch 1 --threads 1  the latency of one image
-  fastconv bench ops --set resnet50 --operation forward
+  fastconv bench ops --set all --against torch --threads 2 --output benchmarks/ops
+  fastconv bench ops --set resnet50,vgg16 --batch 1 --operation forward --threads 1,2
+  fastconv bench ops --set resnet50 --layout channels_first --cold
   fastconv bench train --isa avx2 --malloc both --output results
 """
 
@@ -98,12 +110,15 @@ def bench(
         str, typer.Option(help=f"To train and predict: {', '.join(MODELS)}, or several.")
     ] = "m1",
     layer_set: Annotated[
-        str, typer.Option("--set", help="For ops: layer sets; the list is below.")
+        str, typer.Option("--set", help="For ops: layer sets of the list below, or all.")
     ] = "mnist",
     layer: Annotated[str | None, typer.Option(help="For ops: some layers of the set.")] = None,
     operation: Annotated[str | None, typer.Option(help="For ops: some operations.")] = None,
+    layout: Annotated[
+        Images, typer.Option(help="For ops: of images, coming and going, fastconv's and peers'.")
+    ] = Images.channels_last,
     cold: Annotated[
-        bool, typer.Option("--cold", help="For ops: take the inputs from memory, not from a cache.")
+        bool, typer.Option("--cold", help="For ops: inputs and results in memory, not in a cache.")
     ] = False,
     malloc: Annotated[
         Malloc,
@@ -114,14 +129,15 @@ def bench(
         typer.Option(help=f"Hold everyone to a level: {', '.join(ISA_ENVIRONMENTS)}."),
     ] = None,
     turns: Annotated[
-        int, typer.Option(min=1, help="How often it is each contestant's turn.")
-    ] = runner.Effort.turns,
+        int | None,
+        typer.Option(min=1, help="How often it is each contestant's turn; 15, 9 for ops."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few rounds: to see that it works, not to measure.")
     ] = False,
     folder: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder for results.md, results.json, plot.png, plot.svg."),
+        typer.Option("--output", help="Folder for results.md, results.json and plots."),
     ] = None,
 ) -> None:
     """Compare the speed of fastconv with other libraries on this machine.
@@ -137,10 +153,11 @@ def bench(
     allocators = list(MALLOC_ENVIRONMENTS) if malloc == Malloc.both else [malloc.value]
     tasks: tuple[Task, ...] = get_args(Task) if what == What.all else (what.value,)
     sizes = numbers("--batch", batch)
-    sets = [LAYER_SETS[name] for name in chosen("--set", layer_set, list(LAYER_SETS))]
+    set_names = None if layer_set == "all" else layer_set
+    sets = [LAYER_SETS[name] for name in chosen("--set", set_names, list(LAYER_SETS))]
     known_layers = [item.name for some in sets for item in some.layers]
     layers = chosen("--layer", layer, known_layers)
-    operations = chosen("--operation", operation, list(OPERATIONS))
+    operations = None if operation is None else chosen("--operation", operation, list(OPERATIONS))
     models = chosen("--model", model, list(MODELS))
 
     report = Report(
@@ -155,20 +172,19 @@ def bench(
             report.missing[name] = PEERS[name].install
         else:
             present.append(name)
-    effort = runner.QUICK if quick else runner.Effort(turns=turns)
     with status.status("") as shown:
-        running = runner.Runner(report, effort, isa, shown.update)
+        running = runner.Runner(report, isa, shown.update)
         for task in tasks:
+            effort = runner.QUICK if quick else runner.EFFORTS[task]
+            if turns is not None:
+                effort = dataclasses.replace(effort, turns=turns)
             if task == "ops":
                 cases = [
                     case
                     for some in sets
-                    for size in sizes or [some.batch]
+                    for size in sizes or sorted({1, some.batch})
                     for case in operation_cases(
-                        [item for item in some.layers if item.name in layers],
-                        operations,
-                        size,
-                        cold=cold,
+                        some, layers, operations, size, cold=cold, layout=layout.value
                     )
                 ]
             else:
@@ -176,7 +192,8 @@ def bench(
                     Case(task, name, size) for name in models for size in sizes or BATCHES[task]
                 ]
             for allocator in allocators:
-                running.run(cases, contestants(task, [OURS, *present], counts, allocator))
+                entered = contestants(task, [OURS, *present], counts, allocator)
+                running.run(cases, entered, effort)
     show(report, console)
     if folder is not None:
         try:
@@ -201,13 +218,12 @@ def contestants(
 
 
 def show(report: Report, console: Console) -> None:
-    """Print tables, and what the reader must know. Operations are too many to print in full."""
-    networks = [m for m in report.measurements if m.case.task != "ops"]
-    for table in (
-        *operation_tables(report),
-        *case_tables(dataclasses.replace(report, measurements=networks)),
-    ):
+    """Print tables, those with most lines first, and what the reader must know."""
+    for table in (*case_tables(report), *operation_tables(report), *summary_tables(report)):
         console.print(as_rich(table, console))
+    if any(m.case.task == "ops" for m in report.measurements):
+        for line in setting(report):
+            console.print(line, style="dim", markup=False)
     for line in remarks(report):
         console.print(line, style="yellow", markup=False)
 

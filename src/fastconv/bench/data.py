@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fastconv.bench.workloads import Conv, Dense
+from fastconv.bench.workloads import Dense, Layer, Pool, Pooling
 from fastconv.datasets import mnist
 
-__all__ = ["Batch", "Operands", "operands", "prediction_inputs", "training_batches"]
+__all__ = [
+    "Batch",
+    "Operands",
+    "OperandsMaker",
+    "operands",
+    "prediction_inputs",
+    "training_batches",
+]
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -30,13 +39,17 @@ class Operands(NamedTuple):
     """What an operation works on; images as `(N, H, W, C)`, rows as `(N, inputs)`.
 
     Attributes:
-        grad: the gradient of the result, where the operation is a gradient.
+        grad: of the result, what gradients start from.
     """
 
     x: Float32Array
     kernel: Float32Array
     bias: Float32Array
     grad: Float32Array
+
+
+OperandsMaker: TypeAlias = Callable[[], Operands]
+"""Makes the operands when they are wanted: it takes time, and not every mode does every case."""
 
 
 def training_batches(input_shape: tuple[int, int, int], classes: int, batch: int) -> list[Batch]:
@@ -52,7 +65,7 @@ def prediction_inputs(input_shape: tuple[int, int, int], batch: int) -> list[Flo
     return [x[start : start + batch] for start in range(0, len(x), batch)]
 
 
-def operands(operation: str, layer: Conv | Dense, batch: int, *, integers: bool) -> Operands:
+def operands(operation: str, layer: Layer, batch: int, *, integers: bool) -> Operands:
     """Arrays for an operation of `cases.OPERATIONS`.
 
     Args:
@@ -62,12 +75,25 @@ def operands(operation: str, layer: Conv | Dense, batch: int, *, integers: bool)
         integers: small ones, of which every sum is exact, so that results can be compared without
             a doubt about rounding; normally distributed numbers otherwise.
     """
+    pool = getattr(layer, "pool", None) if operation.startswith("fused") else None
+    return _operands(layer, batch, pool, integers)
+
+
+@lru_cache(maxsize=2)
+def _operands(layer: Layer, batch: int, pool: Pool | None, integers: bool) -> Operands:
+    """The same for operations in turn that take the same."""
     rng = np.random.default_rng(SEED)
+    # Drawing numbers takes longer than a convolution: large arrays repeat them, with a prime for
+    # the period, so that no size of an image is one.
+    count = 1_000_003
+    if integers:
+        numbers = rng.integers(-3, 4, count).astype(np.float32)
+    else:
+        numbers = rng.standard_normal(count, np.float32)
 
     def array(*shape: int) -> Float32Array:
-        if integers:
-            return rng.integers(-3, 4, shape).astype(np.float32)
-        return rng.standard_normal(shape, np.float32)
+        start = int(rng.integers(count))
+        return np.resize(np.roll(numbers, start), shape)
 
     if isinstance(layer, Dense):
         return Operands(
@@ -76,19 +102,24 @@ def operands(operation: str, layer: Conv | Dense, batch: int, *, integers: bool)
             array(layer.units),
             array(batch, layer.units),
         )
+    height, width = layer.out_height, layer.out_width
+    if isinstance(layer, Pooling):
+        # It has no kernel.
+        return Operands(
+            array(batch, layer.height, layer.width, layer.channels),
+            array(0),
+            array(0),
+            array(batch, height, width, layer.channels),
+        )
+    if pool is not None:
+        height, width = ((extent - pool.size) // pool.strides + 1 for extent in (height, width))
     k = layer.kernel_size
-    out_size = (layer.out_height, layer.out_width)
-    result: tuple[int, ...] = (batch, *out_size, layer.out_channels)
-    x: tuple[int, ...] = (batch, layer.height, layer.width, layer.in_channels)
-    if operation.startswith("max-pool"):
-        x = result
-    if operation.startswith(("max-pool", "fused")):
-        assert layer.pool is not None
-        size, strides = layer.pool
-        pooled = ((extent - size) // strides + 1 for extent in out_size)
-        result = (batch, *pooled, layer.out_channels)
-    kernel = (k, k, layer.in_channels // layer.groups, layer.out_channels)
-    return Operands(array(*x), array(*kernel), array(layer.out_channels), array(*result))
+    return Operands(
+        array(batch, layer.height, layer.width, layer.in_channels),
+        array(k, k, layer.in_channels // layer.groups, layer.out_channels),
+        array(layer.out_channels),
+        array(batch, height, width, layer.out_channels),
+    )
 
 
 def _images(

@@ -85,6 +85,11 @@ class Contestant:
         """The row of the peer in `PEERS`."""
         return PEERS[self.peer]
 
+    @property
+    def label(self) -> str:
+        """Library and mode."""
+        return f"{self.description.title}, {self.mode}"
+
     def __str__(self) -> str:
         title, threads = self.description.title, thread_words(self.threads)
         return f"{title} ({self.mode}), {threads}, malloc {self.malloc}"
@@ -108,7 +113,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """The process of a contestant. It sleeps unless `ask` waits for its answer."""
+    """The process of a contestant. It sleeps unless it has a request to answer."""
 
     def __init__(self, contestant: Contestant, isa: str | None = None) -> None:
         self.contestant = contestant
@@ -134,12 +139,23 @@ class Worker:
         Raises:
             WorkerError: the reply is an error, the process ended, or did not answer in time.
         """
+        self.send(request)
+        return self.receive(seconds)
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """Send a request, whose reply must be received before the next one."""
         assert self._process.stdin is not None
-        try:
+        # Whoever waits for the reply is told that there is no process.
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
+
+    def receive(self, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """The reply to what was sent.
+
+        Raises:
+            WorkerError: as `ask`.
+        """
         reply: dict[str, Any] = json.loads(self._read_line(time.monotonic() + seconds))
         if "error" in reply:
             raise WorkerError(reply["error"], unsupported=reply["unsupported"])

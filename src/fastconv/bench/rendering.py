@@ -23,7 +23,7 @@ class Table:
         words: headings of the columns that hold words; the others hold figures.
         dispensable: headings that a narrow terminal does without, in this order.
         groups: rows, in groups that belong together.
-        ours: numbers of the rows that are fastconv's, counted through the groups.
+        bold: numbers of the rows that stand out, counted through the groups.
         notes: what stands below.
     """
 
@@ -32,7 +32,7 @@ class Table:
     words: Sequence[str]
     dispensable: Sequence[str] = ()
     groups: list[list[Sequence[str]]] = field(default_factory=list)
-    ours: set[int] = field(default_factory=set)
+    bold: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -65,7 +65,7 @@ def _without(table: Table, hidden: Sequence[str]) -> RichTable:
     number = 0
     for group in table.groups:
         for row in group:
-            style = "bold green" if number in table.ours else None
+            style = "bold green" if number in table.bold else None
             shown.add_row(*(row[i] for i in kept), style=style)
             number += 1
         shown.add_section()
@@ -79,7 +79,7 @@ def as_markdown(table: Table) -> str:
     number = 0
     for group in table.groups:
         for row in group:
-            bold = number in table.ours
+            bold = number in table.bold
             lines.append(_line([f"**{cell}**" if bold and cell else cell for cell in row]))
             number += 1
     return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])

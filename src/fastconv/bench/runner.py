@@ -9,22 +9,27 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
+from fastconv import config
 from fastconv.bench import checks
-from fastconv.bench.cases import Case
-from fastconv.bench.peers import OURS
+from fastconv.bench.cases import Case, Task
+from fastconv.bench.peers import EXACT, OURS
 from fastconv.bench.processes import Contestant, Worker, WorkerError
 from fastconv.bench.results import Measurement, Problem, Report
 
-__all__ = ["Effort", "Runner"]
+__all__ = ["EFFORTS", "QUICK", "Effort", "Runner"]
 
 MINIMUM_TURNS = 3
 """However slow a contestant is."""
 
-REFERENCE = Contestant("numpy", "float64 sums", 1, "default")
+NETWORK_REFERENCE = Contestant("numpy", "float64 sums", 1, "default")
+OPERATION_REFERENCE = Contestant(OURS, EXACT, config.get_num_threads(), "tuned")
+"""Convolutions of large networks take NumPy minutes. This takes direct sums in float64; that they
+are those of the NumPy reference is tested with the package, and a fault in them would show as a
+difference from the peers, NumPy among them."""
+
+MOST_CALLS = 2000
+"""In a turn, whose times come as text."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,25 @@ class Effort:
         turn_seconds: about how long a turn of one contestant lasts.
         warm_up_seconds: how long each contestant runs before the first turn.
         budget_seconds: a contestant whose turns add up to more gets no more of them.
-        pause_seconds: between turns; threads that spin for a while when they have no work must have
-            gone to sleep.
+        rest_seconds: at most, between the turns of two: threads that spin for a while when they
+            have no work must have gone to sleep.
     """
 
-    turns: int = 15
-    turn_seconds: float = 0.2
-    warm_up_seconds: float = 0.5
-    budget_seconds: float = 30.0
-    pause_seconds: float = 0.02
+    turns: int
+    turn_seconds: float
+    warm_up_seconds: float
+    budget_seconds: float
+    rest_seconds: float = 0.05
 
 
-QUICK = Effort(turns=3, turn_seconds=0.01, warm_up_seconds=0.0, pause_seconds=0.0)
+EFFORTS: dict[Task, Effort] = {
+    "train": Effort(15, 0.2, 0.5, 30.0),
+    "predict": Effort(15, 0.2, 0.5, 30.0),
+    # There are hundreds of them.
+    "ops": Effort(9, 0.025, 0.03, 0.4),
+}
+
+QUICK = Effort(3, 0.01, 0.0, 30.0, 0.0)
 """Enough to see that everything works; not to learn how fast it is."""
 
 
@@ -69,105 +81,118 @@ class Runner:
 
     Args:
         report: gets measurements, problems and peaks.
-        effort: how much to measure.
         isa: level to hold everyone to, or None.
         notify: is told what is going on.
     """
 
-    def __init__(
-        self, report: Report, effort: Effort, isa: str | None, notify: Callable[[str], None]
-    ) -> None:
+    def __init__(self, report: Report, isa: str | None, notify: Callable[[str], None]) -> None:
         self._report = report
-        self._effort = effort
         self._isa = isa
         self._notify = notify
 
-    def run(self, cases: Sequence[Case], contestants: Sequence[Contestant]) -> None:
-        """Measure all of these against each other, whether or not they share peer or threads."""
+    def run(self, cases: Sequence[Case], contestants: Sequence[Contestant], effort: Effort) -> None:
+        """Measure all of these against each other, whether or not they share peer or threads.
+
+        All cases are of one task.
+        """
+        operations = bool(cases) and cases[0].task == "ops"
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
-            def start(contestant: Contestant) -> Worker:
-                worker = Worker(contestant, self._isa)
+            def start(contestant: Contestant, isa: str | None) -> Worker:
+                worker = Worker(contestant, isa)
                 stack.callback(worker.close)
                 return worker
 
-            reference = start(REFERENCE)
-            workers = [start(contestant) for contestant in contestants]
-            for case in cases:
-                self._measure(case, workers, reference, folder / "results.npz")
+            reference = start(OPERATION_REFERENCE if operations else NETWORK_REFERENCE, None)
+            workers = [start(contestant, self._isa) for contestant in contestants]
+            for number, case in enumerate(cases, 1):
+                title = f"{number} of {len(cases)}, {case.title}"
+                self._notify(f"{title}: results are compared")
+                entries = self._enter(case, workers, reference, folder, effort)
+                self._measure(case, title, entries, effort)
 
-    def _measure(
-        self, case: Case, workers: Sequence[Worker], reference: Worker, path: Path
-    ) -> None:
-        self._notify(f"{case.title}: reference")
-        self._prepare(reference, case, path, warm_up=0.0)
-        expected = checks.load_results(path)
+    def _enter(
+        self,
+        case: Case,
+        workers: Sequence[Worker],
+        reference: Worker,
+        folder: Path,
+        effort: Effort,
+    ) -> list[_Entry]:
+        """Have all prepare and compare their results: those that can take part."""
+        everyone = [reference, *workers]
+        paths = [folder / f"{number}.npz" for number in range(len(everyone))]
+        for worker, path in zip(everyone, paths, strict=True):
+            request = {"case": dataclasses.asdict(case), "results": str(path)}
+            worker.send({"do": "prepare", **request})
+        reference.receive()
+        expected = checks.load_results(paths[0])
+        equal = []
+        for worker, path in zip(workers, paths[1:], strict=True):
+            try:
+                worker.receive()
+            except WorkerError as error:
+                if not error.unsupported:
+                    self._problem(Problem(case, worker.contestant, "failure", str(error)))
+                continue
+            found = checks.difference(case.task, expected, checks.load_results(path))
+            if found is None:
+                equal.append(worker)
+            else:
+                self._problem(Problem(case, worker.contestant, "mismatch", found))
+        # Nobody is at work any more.
         entries = []
-        for worker in workers:
-            self._notify(f"{case.title}: preparing {worker.contestant}")
-            entry = self._enter(worker, case, path, expected)
-            if entry is not None:
-                entries.append(entry)
-        for turn in range(self._effort.turns):
-            self._notify(f"{case.title}: turn {turn + 1} of {self._effort.turns}")
+        for worker in equal:
+            try:
+                reply = worker.ask({"do": "warm_up", "seconds": effort.warm_up_seconds})
+            except WorkerError as error:
+                self._problem(Problem(case, worker.contestant, "failure", str(error)))
+            else:
+                waited_since = time.monotonic()
+                entries.append(_Entry(worker, reply["seconds"], [], waited_since=waited_since))
+        return entries
+
+    def _measure(self, case: Case, title: str, entries: list[_Entry], effort: Effort) -> None:
+        """Take turns, and put what was measured into the report."""
+        before: Worker | None = None
+        for turn in range(effort.turns):
+            self._notify(f"{title}: turn {turn + 1} of {effort.turns}")
             # There and back, so that nobody always follows the same one.
             for entry in list(entries) if turn % 2 == 0 else entries[::-1]:
+                if turn >= MINIMUM_TURNS and entry.used_seconds > effort.budget_seconds:
+                    continue
                 try:
-                    self._take_turn(entry, turn)
+                    others_ran = before is not entry.worker
+                    if before is not None and others_ran:
+                        before.ask({"do": "rest", "seconds": effort.rest_seconds})
+                    before = entry.worker
+                    self._take_turn(entry, effort, others_ran=others_ran)
                 except WorkerError as error:
                     contestant = entry.worker.contestant
                     self._problem(Problem(case, contestant, "failure", str(error)))
                     entries.remove(entry)
-            self._measure_peak(entries)
+                    before = None
         self._report.measurements += [self._measurement(case, entry) for entry in entries]
 
-    def _prepare(self, worker: Worker, case: Case, path: Path, warm_up: float) -> float:
-        request = {"case": dataclasses.asdict(case), "results": str(path), "warm_up": warm_up}
-        return float(worker.ask({"do": "prepare", **request})["seconds"])
-
-    def _enter(
-        self, worker: Worker, case: Case, path: Path, expected: list[npt.NDArray[Any]]
-    ) -> _Entry | None:
-        """Have a contestant prepare, and check its results; None if it cannot take part."""
-        try:
-            seconds = self._prepare(worker, case, path, self._effort.warm_up_seconds)
-        except WorkerError as error:
-            if not error.unsupported:
-                self._problem(Problem(case, worker.contestant, "failure", str(error)))
-            return None
-        found = checks.difference(case.task, expected, checks.load_results(path))
-        if found is not None:
-            self._problem(Problem(case, worker.contestant, "mismatch", found))
-            return None
-        return _Entry(worker, seconds, [], waited_since=time.monotonic())
-
-    def _take_turn(self, entry: _Entry, turn: int) -> None:
-        effort = self._effort
-        if turn >= MINIMUM_TURNS and entry.used_seconds > effort.budget_seconds:
-            return
-        time.sleep(effort.pause_seconds)
-        calls = max(1, round(effort.turn_seconds / entry.seconds))
-        # Caches and clocks after the pause; too short to matter where a call is long.
+    def _take_turn(self, entry: _Entry, effort: Effort, *, others_ran: bool) -> None:
+        calls = min(max(1, round(effort.turn_seconds / entry.seconds)), MOST_CALLS)
+        # Caches and clocks after the rest; too short to matter where a call is long.
         warm_up = 1 + calls // 10 if entry.seconds < effort.turn_seconds else 0
         start = time.monotonic()
         reply = entry.worker.ask({"do": "run", "warm_up": warm_up, "calls": calls})
         entry.turns.append(reply["seconds"])
-        entry.idle_seconds += reply["idle"]
-        entry.waited_seconds += start - entry.waited_since
+        if others_ran:
+            entry.idle_seconds += reply["idle"]
+            entry.waited_seconds += start - entry.waited_since
+        contestant = entry.worker.contestant
+        if contestant.peer == OURS:
+            # The speed of the processor itself, for each number of threads.
+            request = {"do": "peak", "seconds": effort.turn_seconds / 8}
+            flops = float(entry.worker.ask(request)["flops"])
+            self._report.peak_flops.setdefault(contestant.threads, []).append(flops)
         entry.waited_since = time.monotonic()
         entry.used_seconds += entry.waited_since - start
-
-    def _measure_peak(self, entries: Sequence[_Entry]) -> None:
-        """The speed of the processor itself, for each number of threads."""
-        measured = set()
-        for entry in entries:
-            contestant = entry.worker.contestant
-            if contestant.peer == OURS and contestant.threads not in measured:
-                measured.add(contestant.threads)
-                request = {"do": "peak", "seconds": self._effort.turn_seconds / 4}
-                flops = float(entry.worker.ask(request)["flops"])
-                self._report.peak_flops.setdefault(contestant.threads, []).append(flops)
 
     def _measurement(self, case: Case, entry: _Entry) -> Measurement:
         return Measurement(

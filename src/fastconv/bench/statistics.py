@@ -17,6 +17,10 @@ class Quartiles(NamedTuple):
     median: float
     upper: float
 
+    def scaled(self, factor: float) -> Quartiles:
+        """In another unit."""
+        return Quartiles(*(factor * value for value in self))
+
 
 def quartiles(values: Sequence[float]) -> Quartiles:
     """Quartiles of at least one value, interpolated between neighbours.

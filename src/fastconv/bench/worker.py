@@ -3,11 +3,14 @@
 Reads a request a line from the standard input, writes a reply a line to the standard output, both
 JSON, and sleeps in between. It ends with its input. Requests, and what the reply has:
 
-- `{"do": "prepare", "case": {...}, "results": path, "warm_up": seconds}`: the results are in the
-  file, and `seconds` is about what a call takes.
+- `{"do": "prepare", "case": {...}, "results": path}`: the results are in the file; the only request
+  that several contestants work on at the same time.
+- `{"do": "warm_up", "seconds": s}`: `seconds` is about what a call takes.
 - `{"do": "run", "warm_up": m, "calls": n}`: `seconds`, a list, of a round in each of n calls that
   follow m calls that are not timed; `idle`, processor seconds of this process since its last reply,
   when it was to sleep.
+- `{"do": "rest", "seconds": s}`: an empty one when no thread of this process runs any more (threads
+  may spin when they have no work left), at most so much later.
 - `{"do": "peak", "seconds": s}`: `flops`, multiplications and additions a second in registers.
 - `{"do": "memory"}`: `peak_bytes`, the largest resident size so far.
 
@@ -16,13 +19,19 @@ A reply `{"error": message, "unsupported": bool}` takes the place of any.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import resource
 import sys
+import threading
 import time
 import traceback
+from collections import deque
+from functools import partial
+from itertools import cycle
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
@@ -57,16 +66,20 @@ class Contestant:
         self._processor_seconds = time.process_time()
         return reply
 
-    def _prepare(self, case: dict[str, Any], results: str, warm_up: float) -> dict[str, Any]:
+    def _prepare(self, case: dict[str, Any], results: str) -> dict[str, Any]:
         # The last case's memory goes before this one's comes.
         self._job = None
         described = Case(**case)
         np.savez(results, *self._make(described, checked=True).results())
         self._job = self._make(described, checked=False)
-        seconds: list[float] = []
-        while len(seconds) < 2 or sum(seconds) < warm_up:
-            seconds.append(self._timed(1)[0] * self._job.rounds)
-        return {"seconds": float(np.median(seconds[len(seconds) // 2 :]))}
+        return {}
+
+    def _warm_up(self, seconds: float) -> dict[str, Any]:
+        assert self._job is not None
+        found: list[float] = []
+        while len(found) < 2 or sum(found) < seconds:
+            found.append(self._timed(1)[0] * self._job.rounds)
+        return {"seconds": float(np.median(found[len(found) // 2 :]))}
 
     def _make(self, case: Case, *, checked: bool) -> Job:
         """The case, with inputs for a comparison of results or for measuring."""
@@ -74,12 +87,11 @@ class Contestant:
         job: Job
         if case.task == "ops":
             layer = find_layer(case.subject)
-            operands = data.operands(case.operation, layer, batch, integers=checked)
-            job = self._peer.operate(case, operands, mode)
-            if not case.cold or checked:
-                return job
-            copies = -(-COLD_BYTES // sum(array.nbytes for array in operands))
-            return self._in_turn(case, operands, copies)
+            make = partial(data.operands, case.operation, layer, batch, integers=checked)
+            if case.cold and not checked:
+                return self._in_turn(case, make())
+            job = self._peer.operate(case, make, mode)
+            return job
         network = models.network(case.subject, dropout=not checked)
         if case.task == "train":
             batches = data.training_batches(network.input_shape, network.classes, batch)
@@ -89,18 +101,26 @@ class Contestant:
             job = self._peer.predict(network, inputs, mode)
         return job
 
-    def _in_turn(self, case: Case, operands: data.Operands, copies: int) -> Job:
-        """The operation on each of many copies of its inputs."""
-        sets = [data.Operands(*(array.copy() for array in operands)) for _ in range(copies)]
-        jobs = [self._peer.operate(case, own, self._mode) for own in sets]
-        number = -1
+    def _in_turn(self, case: Case, operands: data.Operands) -> Job:
+        """The operation on each of many copies of its inputs, into as many results."""
+        copies = -(-COLD_BYTES // sum(array.nbytes for array in operands))
 
-        def run() -> Any:
-            nonlocal number
-            number = (number + 1) % copies
-            return jobs[number].run()
+        def job(number: int) -> Job:
+            own = operands if number == 0 else data.Operands(*(array.copy() for array in operands))
+            made: Job = self._peer.operate(case, lambda: own, self._mode)
+            return made
 
-        return Job(run, jobs[0].results)
+        jobs = [job(number) for number in range(copies)]
+        # Kept until all others have been written: a new one takes the memory of the oldest.
+        results = deque((one.run() for one in jobs), maxlen=copies)
+        following = cycle(jobs)
+        return Job(lambda: results.append(next(following).run()), jobs[0].results)
+
+    def _rest(self, seconds: float) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while others_run() and time.monotonic() < end:
+            time.sleep(2e-4)
+        return {}
 
     def _run(self, warm_up: int, calls: int) -> dict[str, Any]:
         idle = time.process_time() - self._processor_seconds
@@ -127,6 +147,21 @@ class Contestant:
     def _memory(self) -> dict[str, Any]:
         # Linux counts in kibibytes.
         return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def others_run() -> bool:
+    """Whether other threads of this process run or want to; True where nobody can tell."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return True
+    own = str(threading.get_native_id())
+    for task in tasks.iterdir():
+        # The state follows the name, which is in parentheses and may have any character.
+        with contextlib.suppress(FileNotFoundError):
+            state = (task / "stat").read_text(errors="replace").rpartition(") ")[2][:1]
+            if state == "R" and task.name != own:
+                return True
+    return False
 
 
 def serve(arguments: list[str], requests: TextIO, replies: TextIO) -> None:

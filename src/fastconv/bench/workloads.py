@@ -6,11 +6,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from fastconv import networks
 
-__all__ = ["BATCHES", "CONVS", "DENSES", "MODELS", "SQUARES", "Conv", "Dense", "ModelShape", "Pool"]
+__all__ = [
+    "BATCHES",
+    "CONVS",
+    "DENSES",
+    "MODELS",
+    "SQUARES",
+    "Conv",
+    "Dense",
+    "Layer",
+    "ModelShape",
+    "Pool",
+    "Pooling",
+]
 
 BATCHES = (1, 128)
 
@@ -29,7 +41,8 @@ class Conv:
     Attributes:
         padding: zeros on each of the four sides.
         groups: `in_channels` for a depthwise convolution.
-        pool: the max pooling directly behind it, if there is one.
+        pool: the max pooling directly behind it, if there is one; of layers that stand together the
+            last has it.
         count: layers of this shape in the network.
     """
 
@@ -55,6 +68,14 @@ class Conv:
         """Columns of the output."""
         return (self.width + 2 * self.padding - self.kernel_size) // self.strides + 1
 
+    @property
+    def shape(self) -> str:
+        """In short, such as 56x56x64 -> 256, 1x1."""
+        sizes = f"{self.height}x{self.width}x{self.in_channels} -> {self.out_channels}"
+        strides = f", strides {self.strides}" if self.strides > 1 else ""
+        groups = f", groups {self.groups}" if self.groups > 1 else ""
+        return f"{sizes}, {self.kernel_size}x{self.kernel_size}{strides}{groups}"
+
     def flops(self, batch: int) -> int:
         """Multiplications and additions of the dense rule, of one layer."""
         window = self.kernel_size**2 * self.in_channels // self.groups
@@ -68,10 +89,54 @@ class Dense:
     name: str
     inputs: int
     units: int
+    count: int = 1
+
+    @property
+    def shape(self) -> str:
+        """In short."""
+        return f"{self.inputs} -> {self.units}"
 
     def flops(self, batch: int) -> int:
         """Multiplications and additions."""
         return 2 * batch * self.inputs * self.units
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A pooling layer by itself; `padding` cells on each side are never chosen."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    size: int
+    strides: int
+    padding: int = 0
+    kind: Literal["max", "average"] = "max"
+    count: int = 1
+
+    @property
+    def out_height(self) -> int:
+        """Rows of the output."""
+        return (self.height + 2 * self.padding - self.size) // self.strides + 1
+
+    @property
+    def out_width(self) -> int:
+        """Columns of the output."""
+        return (self.width + 2 * self.padding - self.size) // self.strides + 1
+
+    @property
+    def shape(self) -> str:
+        """In short."""
+        sizes = f"{self.height}x{self.width}x{self.channels}"
+        return f"{sizes}, {self.size}x{self.size}, strides {self.strides}"
+
+    def flops(self, batch: int) -> int:  # noqa: ARG002 - as the others have it
+        """None: it compares and moves."""
+        return 0
+
+
+Layer: TypeAlias = Conv | Dense | Pooling
 
 
 class ModelShape(NamedTuple):

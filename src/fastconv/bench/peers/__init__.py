@@ -5,8 +5,8 @@ row names modes for them:
 
 - `configure(threads)`: called first;
 - `train(network, batches, mode)`, `predict(network, inputs, mode)`,
-  `operate(case, operands, mode)`: make a `Job` of a case. NotImplementedError says that the library
-  or the mode has no such thing.
+  `operate(case, operands, mode)`, where `operands()` makes them: make a `Job` of a case.
+  NotImplementedError says that the library or the mode has no such thing.
 
 Libraries come by `importlib.import_module`, because they need not be there when types are checked.
 """
@@ -19,7 +19,7 @@ from importlib import util
 
 from fastconv.bench.cases import Task
 
-__all__ = ["OURS", "PEERS", "Peer"]
+__all__ = ["EXACT", "OURS", "PEERS", "Peer"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ KERAS: dict[Task, tuple[str, ...]] = {
 
 OURS = "fastconv"
 
+EXACT = "float64, strict"
+"""A mode of ours, not to be measured: operations whose results others are compared with."""
+
 PEERS = {
     OURS: Peer(
         "fastconv",
@@ -92,7 +95,7 @@ PEERS = {
         "PyTorch",
         _of_package("torch_eager"),
         {"torch": "torch"},
-        {"train": LAYOUTS, "predict": LAYOUTS, "ops": LAYOUTS},
+        {"train": LAYOUTS, "predict": LAYOUTS, "ops": ("eager",)},
     ),
     "torch-compile": Peer(
         "PyTorch, compiled",

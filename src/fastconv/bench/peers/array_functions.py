@@ -6,25 +6,44 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+from fastconv.bench.cases import Case, Layout
 from fastconv.bench.data import Operands
-from fastconv.bench.workloads import Conv, Dense
+from fastconv.bench.job import Job, operation_job
+from fastconv.bench.layer_sets import find_layer
+from fastconv.bench.workloads import Conv, Dense, Pooling
 
-__all__ = ["call"]
+__all__ = ["job"]
 
 
-def call(
-    functions: ModuleType, operation: str, layer: Conv | Dense, operands: Operands
-) -> Callable[[], Any]:
-    """The operation as a call without arguments. What a gradient needs is computed here."""
+def job(functions: ModuleType, case: Case, operands: Operands) -> Job:
+    """The operation on images in the layout of the case."""
+    layer = find_layer(case.subject)
     if isinstance(layer, Dense):
-        return _dense(functions, operation, operands)
-    if operation.startswith("max-pool"):
-        return _max_pool(functions, operation, layer, operands)
+        return operation_job(_dense(functions, case.operation, operands))
+    last = case.layout == "channels_last"
+    if not last:
+        x, grad = (
+            np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+            for array in (operands.x, operands.grad)
+        )
+        operands = operands._replace(x=x, grad=grad)
+    of_image = last or case.operation.endswith("kernel-gradient")
+    make = _pooling if isinstance(layer, Pooling) else _convolution
+    run = make(functions, case.operation, layer, operands, case.layout)  # type: ignore[arg-type]
+    return operation_job(run, np.array if of_image else lambda y: y.transpose(0, 2, 3, 1))
+
+
+def _convolution(
+    functions: ModuleType, operation: str, layer: Conv, operands: Operands, layout: Layout
+) -> Callable[[], Any]:
     x, kernel, bias, grad = operands
     options: dict[str, Any] = {
         "strides": layer.strides,
         "padding": layer.padding,
         "groups": layer.groups,
+        "data_format": layout,
     }
     if operation == "forward":
         return lambda: functions.conv2d(x, kernel, bias, **options)
@@ -57,17 +76,24 @@ def _dense(functions: ModuleType, operation: str, operands: Operands) -> Callabl
     return lambda: functions.matmul(grad, kernel, transpose_b=True)
 
 
-def _max_pool(
-    functions: ModuleType, operation: str, layer: Conv, operands: Operands
+def _pooling(
+    functions: ModuleType, operation: str, layer: Pooling, operands: Operands, layout: Layout
 ) -> Callable[[], Any]:
     x, grad = operands.x, operands.grad
-    assert layer.pool is not None
-    size, strides = layer.pool
+    options: dict[str, Any] = {
+        "strides": layer.strides,
+        "padding": ((layer.padding, layer.padding),) * 2,
+        "data_format": layout,
+    }
+    if operation == "average-pool":
+        return lambda: functions.average_pool2d(x, layer.size, **options)
+    if operation == "average-pool-gradient":
+        return lambda: functions.average_pool2d_gradient(grad, x.shape, layer.size, **options)
 
     def forward() -> Any:
-        return functions.max_pool2d(x, size, strides=strides, return_argmax=True)
+        return functions.max_pool2d(x, layer.size, return_argmax=True, **options)
 
     if operation == "max-pool":
         return lambda: forward()[0]
     _, argmax = forward()
-    return lambda: functions.max_pool2d_gradient(grad, argmax, x.shape)
+    return lambda: functions.max_pool2d_gradient(grad, argmax, x.shape, data_format=layout)

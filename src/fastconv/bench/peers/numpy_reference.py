@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from fastconv import reference
 from fastconv.bench.cases import Case
-from fastconv.bench.data import Batch, Operands
-from fastconv.bench.job import Job, operation_job, prediction_job, training_job
-from fastconv.bench.layer_sets import find_layer
+from fastconv.bench.data import Batch, OperandsMaker
+from fastconv.bench.job import Job, prediction_job, training_job
 from fastconv.bench.models import Conv, Dense, Dropout, Flatten, MaxPool, Network
 from fastconv.bench.peers import array_functions
 
@@ -54,10 +53,9 @@ def train(network: Network, batches: Sequence[Batch], mode: str) -> Job:  # noqa
     return training_job(step, batches)
 
 
-def operate(case: Case, operands: Operands, mode: str) -> Job:  # noqa: ARG001
+def operate(case: Case, operands: OperandsMaker, mode: str) -> Job:  # noqa: ARG001
     """A call of `fastconv.reference`."""
-    layer = find_layer(case.subject)
-    return operation_job(array_functions.call(reference, case.operation, layer, operands))
+    return array_functions.job(reference, case, operands())
 
 
 def forward(

@@ -10,11 +10,11 @@ import numpy as np
 import fastconv
 from fastconv import layers, losses, ops, optimizers
 from fastconv.bench.cases import Case
-from fastconv.bench.data import Batch, Operands
+from fastconv.bench.data import Batch, Operands, OperandsMaker
 from fastconv.bench.job import CHECKED_STEPS, Job, operation_job, prediction_job, training_job
 from fastconv.bench.layer_sets import find_layer
 from fastconv.bench.models import Network
-from fastconv.bench.peers import array_functions
+from fastconv.bench.peers import EXACT, array_functions
 from fastconv.bench.workloads import Conv
 from fastconv.models.fused_pool import Conv2DMaxPooling2D
 
@@ -57,14 +57,20 @@ def predict(network: Network, inputs: Sequence[Any], mode: str) -> Job:  # noqa:
     return prediction_job(build(network).predict_on_batch, inputs)
 
 
-def operate(case: Case, operands: Operands, mode: str) -> Job:
+def operate(case: Case, operands: OperandsMaker, mode: str) -> Job:
     """A call of `fastconv.ops`, or what a model calls when it trains."""
-    layer = find_layer(case.subject)
     if mode == "ops":
-        return operation_job(array_functions.call(ops, case.operation, layer, operands))
+        return array_functions.job(ops, case, operands())
+    if mode == EXACT:
+        fastconv.set_precision("strict")
+        exact: Any = (array.astype(np.float64) for array in operands())
+        return array_functions.job(ops, case, Operands(*exact))
+    layer = find_layer(case.subject)
     if not case.operation.startswith("fused") or not isinstance(layer, Conv):
         raise NotImplementedError(f"training calls fastconv.ops for {case.operation}")
-    return operation_job(_fused(case.operation, layer, operands))
+    if case.layout != "channels_last":
+        raise NotImplementedError("models are channels_last")
+    return operation_job(_fused(case.operation, layer, operands()))
 
 
 def _fused(operation: str, conv: Conv, operands: Operands) -> Callable[[], Any]:

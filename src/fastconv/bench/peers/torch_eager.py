@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastconv.bench.cases import Case
-from fastconv.bench.data import Batch, Operands
+from fastconv.bench.data import Batch, OperandsMaker
 from fastconv.bench.job import Job, prediction_job, training_job
-from fastconv.bench.layer_sets import find_layer
 from fastconv.bench.models import Network
 from fastconv.bench.peers import torch_operations
 from fastconv.bench.peers.torch_network import (
@@ -38,6 +37,6 @@ def predict(network: Network, inputs: Sequence[Any], mode: str) -> Job:
     return prediction_job(predict, [image_tensor(x, mode) for x in inputs])
 
 
-def operate(case: Case, operands: Operands, mode: str) -> Job:
+def operate(case: Case, operands: OperandsMaker, mode: str) -> Job:  # noqa: ARG001
     """The functions that PyTorch's own operations and their gradients call."""
-    return torch_operations.job(case.operation, find_layer(case.subject), operands, mode)
+    return torch_operations.job(case, operands())

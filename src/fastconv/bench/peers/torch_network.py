@@ -13,6 +13,7 @@ torch: Any = importlib.import_module("torch")
 F: Any = torch.nn.functional
 
 FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+"""By the mode of a network."""
 
 
 def image_tensor(array: Any, mode: str) -> Any:

@@ -1,0 +1,150 @@
+"""fastconv beside the fastest peer: of each operation, and of all layers of a set together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from fastconv.bench.cases import Case, kind_of
+from fastconv.bench.layer_sets import find_layer, set_of_layer
+from fastconv.bench.processes import thread_words
+from fastconv.bench.results import Measurement, Report, fastest, grouped, thread_counts
+from fastconv.bench.statistics import Quartiles
+
+__all__ = ["Comparison", "Setting", "Total", "comparisons", "divided", "totals"]
+
+SCALED_SECONDS = 1e-3
+"""With 1 thread: what is shorter is not worth waking another thread for."""
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+
+
+class Setting(NamedTuple):
+    """What is equal for everyone in a table."""
+
+    threads: int
+    malloc: str
+    layout: str
+    cold: bool
+
+    def __str__(self) -> str:
+        words = [self.layout, thread_words(self.threads), f"malloc {self.malloc}"]
+        return ", ".join([*words, "from memory, not from a cache"] if self.cold else words)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An operation of fastconv.
+
+    Attributes:
+        peer: the fastest that has as many threads; None if none has this operation.
+        scaling: time with 1 thread over time with these; None where that says nothing.
+    """
+
+    setting: Setting
+    ours: Measurement
+    peer: Measurement | None
+    scaling: float | None
+
+    @property
+    def case(self) -> Case:
+        """What was measured."""
+        return self.ours.case
+
+    @property
+    def set_name(self) -> str:
+        """The set of the layer."""
+        return set_of_layer(self.case.subject)
+
+    @property
+    def kind(self) -> str:
+        """Of the layer, in words."""
+        return kind_of(self.case.operation)
+
+    @property
+    def count(self) -> int:
+        """Layers of this shape in the set."""
+        return find_layer(self.case.subject).count
+
+    @property
+    def speed(self) -> Quartiles | None:
+        """How many times as fast as the peer."""
+        return None if self.peer is None else self.ours.speed_relative_to(self.peer)
+
+
+@dataclass(frozen=True)
+class Total:
+    """An operation of all layers of a set that have a peer, each as often as it occurs.
+
+    Attributes:
+        seconds, peer_seconds: sums of medians, of fastconv and of each layer's fastest peer.
+        geometric_mean: of the speeds of the shapes.
+        worst: the comparison with the least speed.
+    """
+
+    count: int
+    seconds: float
+    peer_seconds: float
+    geometric_mean: float
+    worst: Comparison
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as the peers."""
+        return self.peer_seconds / self.seconds
+
+
+def comparisons(report: Report) -> list[Comparison]:
+    """All of a report, in the order in which they were measured."""
+    found = []
+    for group in grouped(report):
+        case = group[0].case
+        if case.task != "ops":
+            continue
+        one: Measurement | None = None
+        for threads in thread_counts(group):
+            here = [m for m in group if m.contestant.threads == threads]
+            ours = fastest(here, ours=True)
+            if ours is None:
+                continue
+            if threads == 1:
+                one = ours
+            scaled = threads > 1 and one is not None and one.seconds.median >= SCALED_SECONDS
+            found.append(
+                Comparison(
+                    Setting(threads, ours.contestant.malloc, case.layout, case.cold),
+                    ours,
+                    fastest(here, ours=False),
+                    ours.speed_relative_to(one).median if scaled and one else None,
+                )
+            )
+    return found
+
+
+def totals(some: Iterable[Comparison]) -> dict[tuple[str, int, str], Total]:
+    """By set, batch and operation; those without a peer are left out."""
+    with_peer = [c for c in some if c.peer is not None]
+    parts = divided(with_peer, lambda c: (c.set_name, c.case.batch, c.case.operation))
+    return {key: _total(part) for key, part in parts.items()}
+
+
+def divided(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items by their keys, in order of appearance."""
+    parts: dict[Key, list[Item]] = {}
+    for item in items:
+        parts.setdefault(key(item), []).append(item)
+    return parts
+
+
+def _total(part: list[Comparison]) -> Total:
+    speeds = [(c.speed.median, c) for c in part if c.speed is not None]
+    return Total(
+        sum(c.count for c in part),
+        sum(c.count * c.ours.seconds.median for c in part),
+        sum(c.count * c.peer.seconds.median for c in part if c.peer is not None),
+        math.exp(sum(math.log(speed) for speed, _ in speeds) / len(speeds)),
+        min(speeds, key=lambda pair: pair[0])[1],
+    )

@@ -1,0 +1,233 @@
+"""`fastconv bench ops`: layers of networks, inputs, comparisons with peers, tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer", reason='needs pip install "fastconv[cli]"')
+from typer.testing import CliRunner
+
+import fastconv
+from bench_reports import measured, report_of
+from fastconv import cli
+from fastconv.bench import data, operation_tables
+from fastconv.bench.cases import KINDS, OPERATIONS, Case, kind_of, operation_cases
+from fastconv.bench.comparisons import comparisons, totals
+from fastconv.bench.layer_sets import LAYER_SETS, find_layer, set_of_layer
+from fastconv.bench.peers import OURS
+from fastconv.bench.workloads import Conv, Dense, Pooling
+from fastconv.networks import build
+
+LAYER_OF_KIND = {
+    "convolutions": "mnist-conv2",
+    "convolutions with max pooling": "mnist-conv2",
+    "poolings": "resnet50-pool1",
+    "dense layers": "mnist-output",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "multiply_adds", "poolings", "weights_of_dense"),
+    [
+        # He et al., table 1; and on VGG-16 in their section 3.3.
+        ("resnet50", 53, 3.8e9, 2, 2048 * 1000),
+        ("vgg16", 13, 15.3e9, 5, 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000),
+        # Howard et al., table 8, with 1 million in the dense layer.
+        ("mobilenet-v1", 27, 568e6, 1, 1024 * 1000),
+        # Outputs times window of each of the five layers: 105.4 + 223.9 + 149.5 + 112.1 + 74.8.
+        ("alexnet", 5, 665.8e6, 3, 6 * 6 * 256 * 4096 + 4096 * 4096 + 4096 * 1000),
+    ],
+)
+def test_layer_sets_add_up(
+    name: str, layers: int, multiply_adds: float, poolings: int, weights_of_dense: int
+) -> None:
+    every = LAYER_SETS[name].layers
+    convs = [layer for layer in every if isinstance(layer, Conv)]
+    assert sum(conv.count for conv in convs) == layers
+    total = sum(conv.count * conv.flops(1) for conv in convs) / 2
+    # The papers round to two or three digits.
+    assert total == pytest.approx(multiply_adds, rel=0.02)
+    assert sum(isinstance(layer, Pooling) for layer in every) == poolings
+    dense = [layer for layer in every if isinstance(layer, Dense)]
+    assert sum(layer.flops(1) for layer in dense) == 2 * weights_of_dense
+
+
+@pytest.mark.parametrize("name", LAYER_SETS)
+def test_layers_fit_into_operations(name: str) -> None:
+    for layer in LAYER_SETS[name].layers:
+        assert find_layer(layer.name) is layer
+        assert set_of_layer(layer.name) == name
+        if isinstance(layer, Dense):
+            continue
+        padded = layer.height + 2 * layer.padding
+        if isinstance(layer, Conv):
+            own = fastconv.layers.Conv2D(1, layer.kernel_size, layer.strides)
+            channels = layer.in_channels
+            assert channels % layer.groups == layer.out_channels % layer.groups == 0
+        else:
+            own = fastconv.layers.MaxPooling2D(layer.size, layer.strides)
+            channels = layer.channels
+        expected = own.compute_output_shape((1, padded, padded, channels))[1:3]
+        assert (layer.out_height, layer.out_width) == expected
+
+
+@pytest.mark.parametrize(
+    ("set_name", "networks"), [("mnist", ("m1", "m3", "m5")), ("cifar", ("m4",))]
+)
+def test_small_sets_have_the_layers_of_networks(set_name: str, networks: tuple[str, ...]) -> None:
+    shapes = {layer.shape for layer in LAYER_SETS[set_name].layers}
+    size = (32, 32, 3) if set_name == "cifar" else (28, 28, 1)
+    for network in networks:
+        shape: tuple[int, ...] = size
+        for layer in build(network, size, 10).layers:
+            output = tuple(int(n) for n in layer.compute_output_shape((1, *shape))[1:])
+            images = "x".join(map(str, shape))
+            if isinstance(layer, fastconv.layers.Conv2D):
+                assert f"{images} -> {layer.filters}, 3x3" in shapes
+            elif isinstance(layer, fastconv.layers.MaxPooling2D):
+                assert f"{images}, 2x2, strides 2" in shapes
+            elif isinstance(layer, fastconv.layers.Dense):
+                assert f"{shape[0]} -> {layer.units}" in shapes
+            shape = output
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_operands_are_integers_for_comparison(operation: str) -> None:
+    layer = find_layer(LAYER_OF_KIND[kind_of(operation)])
+    whole = data.operands(operation, layer, 2, integers=True)
+    again = data.operands(operation, layer, 2, integers=True)
+    real = data.operands(operation, layer, 2, integers=False)
+    for array, same, other in zip(whole, again, real, strict=True):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, same)
+        np.testing.assert_array_equal(array, np.round(array))
+        assert array.shape == other.shape
+        # A pooling has no kernel and no bias.
+        assert array.size == 0 or (other != np.round(other)).any()
+
+
+def test_operands_have_the_shapes_of_results() -> None:
+    for kind, name in LAYER_OF_KIND.items():
+        layer = find_layer(name)
+        for operation in KINDS[kind]:
+            if kind == "poolings" and not operation.startswith("max"):
+                continue
+            x, kernel, _, grad = data.operands(operation, layer, 2, integers=True)
+            if kind == "poolings":
+                expected = fastconv.ops.max_pool2d(x, 3, strides=2, padding=1).shape
+            elif kind == "dense layers":
+                expected = (2, kernel.shape[1])
+            else:
+                expected = fastconv.ops.conv2d(x, kernel).shape
+                if kind != "convolutions":
+                    expected = (2, 5, 5, 64)
+            assert grad.shape == expected
+
+
+def test_operations_of_a_set() -> None:
+    alexnet = LAYER_SETS["alexnet"]
+    names = [layer.name for layer in alexnet.layers]
+    cases = list(operation_cases(alexnet, names, None, 4, cold=True, layout="channels_first"))
+    # Five convolutions, three poolings, three dense layers.
+    assert len(cases) == 5 * 3 + 3 * 2 + 3 * 3
+    assert {(c.batch, c.cold, c.layout) for c in cases} == {(4, True, "channels_first")}
+    # The last convolution has its pooling directly behind it.
+    assert len(list(operation_cases(alexnet, names, list(OPERATIONS), 4))) == len(cases) + 3
+    (one,) = operation_cases(alexnet, ["alexnet-conv1", "mnist-conv1"], ["forward"], 1)
+    assert one == Case("ops", "alexnet-conv1", 1, "forward")
+    fused = operation_cases(LAYER_SETS["cifar"], ["cifar-conv2"], None, 1)
+    assert sum(case.operation.startswith("fused") for case in fused) == 3
+
+
+# --- comparisons and tables ---------------------------------------------------------------------
+
+TWICE, ONCE = find_layer("vgg16-conv3_x"), find_layer("vgg16-conv3_1")
+
+
+def case(layer: Conv, operation: str = "forward") -> Case:
+    """One image."""
+    return Case("ops", layer.name, 1, operation)
+
+
+def test_totals_count_layers() -> None:
+    report = report_of(
+        *(measured(OURS, seconds, case=case(layer)) for layer, seconds in ((TWICE, 1), (ONCE, 4))),
+        *(measured("torch", 2.0, case=case(layer)) for layer in (TWICE, ONCE)),
+        # Without a peer.
+        measured(OURS, 100.0, case=case(find_layer("vgg16-conv1_1"))),
+    )
+    ((key, total),) = totals(comparisons(report)).items()
+    assert key == ("vgg16", 1, "forward")
+    # Speeds are 2 and 1/2.
+    assert (total.count, total.seconds, total.peer_seconds) == (3, 2 * 1 + 4, 3 * 2.0)
+    assert total.speed == 1
+    assert total.geometric_mean == pytest.approx(1)
+    assert total.worst.case.subject == ONCE.name
+    (by_set,) = operation_tables.operation_tables(report)
+    rows = [row for group in by_set.groups for row in group]
+    assert [row[2] for row in rows] == [
+        TWICE.name,
+        ONCE.name,
+        "vgg16-conv1_1",
+        "TOTAL",
+    ]
+    assert by_set.bold == {3}
+    assert rows[3][3:5] == ["3", "6.00 s"]
+    assert rows[3][-2:] == ["6.00 s", "1.00x"]
+    assert rows[2][-3:] == ["", "", ""]
+    (convs, slower) = operation_tables.summary_tables(report)
+    assert convs.groups == [
+        [["vgg16", "1", "forward", "3", "6.00 s", "6.00 s", "1.00x", "1.00x", "0.50x", ONCE.name]]
+    ]
+    assert slower.title.startswith("Slower than the peer, 1 of 2: channels_last, 1 thread")
+    ((row,),) = slower.groups
+    assert row[0] == ONCE.name
+    assert row[3] == "56x56x128 -> 256, 3x3"
+    assert row[-2:] == ["0.50x", "0.50 - 0.50"]
+
+
+def test_nothing_is_slower() -> None:
+    report = report_of(*(measured(p, s, case=case(ONCE)) for p, s in ((OURS, 1), ("torch", 2))))
+    assert operation_tables.summary_tables(report)[-1].notes == ["none"]
+
+
+def test_scaling_is_of_long_operations() -> None:
+    long, short = case(TWICE), case(ONCE)
+    seconds = {long: {1: 1.9e-3, 2: 1e-3}, short: {1: 0.9e-3, 2: 0.5e-3}}
+    report = report_of(
+        *(
+            measured(OURS, seconds, threads, one)
+            for one, some in seconds.items()
+            for threads, seconds in some.items()
+        )
+    )
+    found = {(c.case, c.setting.threads): c.scaling for c in comparisons(report)}
+    assert found == {
+        (long, 1): None,
+        (long, 2): pytest.approx(1.9),
+        (short, 1): None,
+        (short, 2): None,
+    }
+    one, two = operation_tables.operation_tables(report)
+    assert "scaling" not in one.columns
+    assert [row[-1] for row in two.groups[0][:2]] == ["1.90", ""]
+
+
+def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:
+    """NumPy gives the same as fastconv, as it is measured and as it is compared with."""
+    arguments = ["bench", "ops", "--set", "all", "--against", "numpy", "--quick", "--threads", "1"]
+    layers = "cifar-conv3,mnist-output,mnist-pool2,mobilenet-pool"
+    arguments += ["--batch", "1,2", "--cold", "--layout", "channels_first", "--layer", layers]
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(
+        cli.app, [*arguments, "--output", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "channels_first, 1 thread, malloc tuned, from memory, not from a cache" in result.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["problems"] == []
+    assert len(found["measurements"]) == 2 * 2 * (3 + 3 + 2 + 2)
+    assert {m["case"]["layout"] for m in found["measurements"]} == {"channels_first"}
