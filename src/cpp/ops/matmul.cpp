@@ -13,6 +13,7 @@ namespace {
 
 constexpr index_t transposed_columns = 32;              // fewer make c^T = b^T a worth while
 constexpr index_t untransposed_rows = 2;                // more repay a transpose of a narrow b
+constexpr index_t packed_depth = 24;                    // less does not repay packing both sides
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
 
 template <class T>
@@ -48,7 +49,7 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         return;
     }
     // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
-    if (transpose_a && plain && rows > 1 && depth > 1) {
+    if (transpose_a && plain && rows > 1 && depth >= packed_depth) {
         const Conv2dShape shape = conv2d_shape(Conv2dGeometry{}, 1, 1, depth, rows, 1, 1, columns);
         return blocked_kernel_gradient(shape, a, b, c, num_threads);
     }
