@@ -160,6 +160,24 @@ def test_bits_do_not_depend_on_the_thread_count(
             assert_same_bits(array, wanted)
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_do_not_depend_on_the_alignment(dtype: type) -> None:
+    x, kernel = reals(0, 64, 9, 9, 32).astype(dtype), reals(1, 3, 3, 32, 32).astype(dtype)
+    y, argmax = ops.conv2d_max_pool2d(x, kernel, return_argmax=True)
+    grad = reals(2, *y.shape).astype(dtype)
+    room = np.empty(x.size + 64 // x.itemsize, dtype)
+    first = -room.ctypes.data % 64 // x.itemsize
+    results = []
+    for shift in (0, 1):
+        moved = room[first + shift :][: x.size].reshape(x.shape)
+        moved[...] = x
+        assert moved.ctypes.data % 64 == shift * x.itemsize
+        results.append(ops.conv2d_max_pool2d_gradients(moved, kernel, grad, argmax, y))
+    for array, wanted in zip(*results, strict=True):
+        assert_same_bits(array, wanted)
+
+
 @pytest.mark.usefixtures("isa", "strict")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -5,7 +5,8 @@
 // Kernel gradient: for one output channel the 9 taps of a vector of input channels are 9 accumulators; a window that
 // is left broadcasts its gradient and adds it times the 9 vectors of the patch that its code points at: 9 FMAs, 9
 // loads. With 32 registers two vectors share the walk: 18 accumulators. Where the patches begin is worked out before,
-// for a vector of output channels at once: what the walk would look up leaves it too few scalar registers.
+// for a vector of output channels at once: what the walk would look up leaves it too few scalar registers. Loads, one
+// a cycle, are the limit: an image is walked once for every output channel and has to stay in the first-level cache.
 //
 // Input gradient: the patch of 4x4 pixels that a window saw, times a vector of channels, is 16 accumulators. The
 // channels left are walked by code, since the code tells which 9 of the 16 an entry adds to: 9 FMAs, 9 loads, of
@@ -49,23 +50,30 @@ FASTCONV_INLINE void mark_alive(const AliveWindows<T>& op, index_t k) {
     const std::uint8_t* codes = op.codes + k;
     const std::int32_t* place = op.places;
     std::uint32_t* patches = op.patches + k;
+    T* kept = op.kept + k;
     std::uint32_t* words = op.words + k;
-    const index_t columns = op.columns;
+    const index_t columns = op.columns, stride = op.stride;
     const ivec<T> right = broadcast(Integer<T>{op.right}), below = broadcast(Integer<T>{op.below});
     for (index_t left = op.windows; left > 0; left -= windows_per_word, words += columns) {
         ivec<T> bits[Vectors] = {}, bit = broadcast(Integer<T>{1});
         const index_t count = left < windows_per_word ? left : windows_per_word;
-        for (index_t i = 0; i < count; ++i, grad += columns, codes += columns, patches += columns, bit += bit) {
+        for (index_t i = 0; i < count; ++i, bit += bit) {
             const ivec<T> corner = broadcast(Integer<T>{*place++});
             FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
-                const vec<T> values = load(grad + j * V);
+                vec<T> values = load(grad + j * V);
                 const ivec<T> code = load_bytes<T>(codes + j * V);
                 const mask<T> living = alive<T>(values, code);
-                sum[j] += zero_unless(living, values);
+                values = zero_unless(living, values);
+                store(kept + j * V, values);
+                sum[j] += values;
                 bits[j] |= (ivec<T>)zero_unless(living, (vec<T>)bit);
                 // -1 selects a step, 0 none.
                 store_words<T>(patches + j * V, corner + (-(code & 1) & right) + (-(code >> 1 & 1) & below));
             }
+            grad += columns;
+            codes += columns;
+            patches += stride;
+            kept += stride;
         }
         FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) store_words<T>(words + j * V, bits[j]);
     }
@@ -84,30 +92,34 @@ void alive_windows(const AliveWindows<T>& op) noexcept {
 template <class T, int Vectors>
 void add_kernel_gradient(const SparseKernelGradient<T>& op, index_t c) noexcept {
     constexpr int V = lanes<T>;
-    const index_t columns = op.columns, row = op.row_stride, pixel = op.channels;
+    const index_t columns = op.columns, row = op.row_stride, pixel = op.channels, stride = op.stride;
+    const index_t windows = op.windows, next_vector = columns * 9 * V;
+    const bool accumulate = op.accumulate;
     const T* const x = op.x + c;
-    for (index_t k = 0; k < columns; ++k) {
+    T* dw = op.dw + c * 9 * columns;
+    for (index_t k = 0; k < columns; ++k, dw += 9 * V) {
         vec<T> acc[9][Vectors] = {};
-        const std::uint32_t* word = op.words + k;
-        for (index_t first = k, left = op.windows; left > 0; left -= windows_per_word) {
+        const std::uint32_t *word = op.words + k, *patches = op.patches + k;
+        const T* grad = op.grad + k;
+        for (index_t left = windows; left > 0; left -= windows_per_word) {
             for (std::uint32_t bits = *word; bits != 0; bits &= bits - 1) {
-                const index_t n = first + __builtin_ctz(bits) * columns;
-                const T g = op.grad[n];
-                const T* patch = x + op.patches[n];
+                const index_t n = __builtin_ctz(bits) * stride;
+                const T g = grad[n];
+                const T* patch = x + patches[n];
                 FASTCONV_UNROLL for (int r = 0; r < 3; ++r, patch += row) FASTCONV_UNROLL for (int s = 0; s < 3; ++s)
                     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[3 * r + s][j] +=
                     g * load(patch + s * pixel + j * V);
             }
-            first += windows_per_word * columns;
             word += columns;
+            grad += windows_per_word * stride;
+            patches += windows_per_word * stride;
         }
-        T* dw = op.dw + k * 9 * op.channels + c;
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap, dw += op.channels) {
-            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
-                if (op.accumulate) acc[tap][j] += load(dw + j * V);
-                store(dw + j * V, acc[tap][j]);
-            }
+        if (accumulate) {
+            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap)
+                acc[tap][j] += load(dw + j * next_vector + tap * V);
         }
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap)
+            store(dw + j * next_vector + tap * V, acc[tap][j]);
     }
 }
 

@@ -13,8 +13,8 @@ constexpr index_t channels_per_word = 64;  // of SparseInputGradient
 // `windows` lie one after the other, `columns` (a multiple of `lanes`) values and codes each.
 
 // Bit n % windows_per_word of words[n / windows_per_word * columns + k] says whether window n of column k counts;
-// sums[k] += the gradients that do. Windows begin at places[n] of an image; patches[n * columns + k] is where the
-// taps of the position begin that the code names, `right` and `below` away.
+// sums[k] += the gradients that do. Windows begin at places[n] of an image; patches[n * stride + k] is where the taps
+// of the position begin that the code names, `right` and `below` away; kept[n * stride + k] is the gradient, or zero.
 template <class T>
 struct AliveWindows {
     const T* grad;
@@ -25,16 +25,18 @@ struct AliveWindows {
     const std::int32_t* places;
     std::int32_t right, below;
     std::uint32_t* patches;
+    T* kept;
+    index_t stride;
 };
 
-// dw[k][tap][c] (+)= sum over the windows n of column k that count, as `words` say, of
-//   grad * x[patches[n * columns + k] + r * row_stride + s * channels + c]
+// dw[c / lanes][k][tap][c % lanes] (+)= sum over the windows n of column k that count, as `words` say, of
+//   grad[n * stride + k] * x[patches[n * stride + k] + r * row_stride + s * channels + c]
 // for 9 taps (r, s) and `channels` channels, a multiple of `lanes`.
 template <class T>
 struct SparseKernelGradient {
     const T* grad;
     const std::uint32_t* patches;
-    index_t windows, columns;
+    index_t stride, windows, columns;
     const std::uint32_t* words;
     const T* x;
     index_t row_stride, channels;
