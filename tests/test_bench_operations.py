@@ -25,7 +25,8 @@ from fastconv.networks import build
 LAYER_OF_KIND = {
     "convolutions": "mnist-conv2",
     "convolutions with max pooling": "mnist-conv2",
-    "poolings": "resnet50-pool1",
+    "max poolings": "resnet50-pool1",
+    "average poolings": "resnet50-pool5",
     "dense layers": "mnist-output",
 }
 
@@ -114,10 +115,10 @@ def test_operands_have_the_shapes_of_results() -> None:
     for kind, name in LAYER_OF_KIND.items():
         layer = find_layer(name)
         for operation in KINDS[kind]:
-            if kind == "poolings" and not operation.startswith("max"):
-                continue
             x, kernel, _, grad = data.operands(operation, layer, 2, integers=True)
-            if kind == "poolings":
+            if kind == "average poolings":
+                expected = fastconv.ops.average_pool2d(x, 7).shape
+            elif kind == "max poolings":
                 expected = fastconv.ops.max_pool2d(x, 3, strides=2, padding=1).shape
             elif kind == "dense layers":
                 expected = (2, kernel.shape[1])

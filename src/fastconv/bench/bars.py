@@ -21,8 +21,8 @@ LONGEST_BAR = 5.0
 """Times the fastest peer, in panels of times: longer bars are cut, so that those that matter can be
 told apart."""
 
-LONGEST_SPEED = 4.0
-"""Where bars are speeds."""
+LONGEST_SPEED = 3.0
+"""The end of all panels of speeds, so that one can be compared with the next."""
 
 
 class Bar(NamedTuple):
@@ -50,10 +50,10 @@ class Panel(NamedTuple):
     @property
     def end(self) -> float:
         """Where longer bars are cut."""
-        longest = max(bar.length.median for bar in self.bars)
         peers = [bar.length.median for bar in self.bars if not bar.ours]
         if self.mark is not None:
-            return min(1.05 * longest, LONGEST_SPEED)
+            return LONGEST_SPEED
+        longest = max(bar.length.median for bar in self.bars)
         if peers:
             limit = LONGEST_BAR * min(peers)
             longest = max(bar.length.median for bar in self.bars if bar.length.median <= limit)
@@ -73,7 +73,7 @@ def draw(rows: Sequence[Sequence[Panel]], notes: Sequence[str], path: Path) -> N
         raise ImportError(message) from error
     matplotlib.use("Agg")
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    heights = [max(len(panel.bars) for panel in row) * BAR_INCHES + 0.8 for row in rows]
+    heights = [max(len(panel.bars) for panel in row) * BAR_INCHES + 0.7 for row in rows]
     columns = max(map(len, rows))
     figure, axes = pyplot.subplots(
         len(rows),
@@ -116,7 +116,8 @@ def _draw_panel(panel: Panel, axes: Any, places: int) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )
     axes.set_yticks(range(len(panel.bars)), [bar.label for bar in panel.bars], fontsize=7)
-    axes.set_ylim(places - 0.4, -0.6)
+    # A bar alone is no thicker than others.
+    axes.set_ylim(max(places, 2) - 0.4, -0.6)
     axes.set_xlim(0, 1.3 * end)
     axes.set_xlabel(panel.unit, fontsize=7)
     axes.tick_params(axis="x", labelsize=7)

@@ -41,7 +41,8 @@ DENSE_OPERATIONS = {
 KINDS = {
     "convolutions": CONV_OPERATIONS,
     "convolutions with max pooling": FUSED_OPERATIONS,
-    "poolings": MAX_POOL_OPERATIONS | AVERAGE_POOL_OPERATIONS,
+    "max poolings": MAX_POOL_OPERATIONS,
+    "average poolings": AVERAGE_POOL_OPERATIONS,
     "dense layers": DENSE_OPERATIONS,
 }
 """Operations of each kind of layer, with what each does."""

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastconv.bench.bars import Bar, Panel, draw
-from fastconv.bench.cases import OPERATIONS
-from fastconv.bench.comparisons import Comparison, Setting, comparisons, divided, totals
-from fastconv.bench.layer_sets import LAYER_SETS
+from fastconv.bench.cases import KINDS, OPERATIONS
+from fastconv.bench.comparisons import Comparison, comparisons, divided, totals
 from fastconv.bench.processes import thread_words
 from fastconv.bench.rendering import capital, time
 from fastconv.bench.results import Report, grouped, thread_counts
@@ -30,9 +29,7 @@ def save_plots(report: Report, folder: Path) -> None:
         draw(times, notes, folder / "plot")
     with_peer = [c for c in comparisons(report) if c.peer is not None]
     for name, part in divided(with_peer, lambda c: c.set_name).items():
-        rows = divided(part, lambda c: (c.setting, c.case.batch))
-        panels = [_speeds(name, *key, rows[key]) for key in sorted(rows)]
-        draw(panels, notes, folder / name)
+        draw(_speeds(part), notes, folder / name)
 
 
 def _times(report: Report) -> list[list[Panel]]:
@@ -61,32 +58,35 @@ def _times(report: Report) -> list[list[Panel]]:
     return rows
 
 
-def _speeds(set_name: str, setting: Setting, batch: int, part: Sequence[Comparison]) -> list[Panel]:
-    """A panel for each operation of convolutions, and one for everything else, sorted."""
-    panels: dict[str, list[Comparison]] = divided(
-        part, lambda c: c.case.operation if c.kind == "convolutions" else "other"
-    )
-    sums = totals(part)
-    row = []
-    for name in sorted(panels, key=[*OPERATIONS, "other"].index):
-        total = sums.get((set_name, batch, name))
-        bars = [_bar(c, set_name, named=name == "other") for c in panels[name]]
-        bars.sort(key=lambda bar: -bar.length.median)
-        if total is not None and total.count > 1:
-            text = f"{total.speed:.2f} ({time(total.seconds)})"
-            length = Quartiles(total.speed, total.speed, total.speed)
-            bars.insert(0, Bar("TOTAL", length, text, total.speed >= 1, bold=True))
-        what = "Other operations" if name == "other" else capital(name)
-        title = f"{what} of {LAYER_SETS[set_name].description}, batch {batch}\n{setting}"
-        row.append(Panel(title, bars, "times as fast as the fastest peer", 1.0))
-    return row
+def _speeds(part: Sequence[Comparison]) -> list[list[Panel]]:
+    """Of a set: a row for each setting, batch and kind of layers, a panel for each operation."""
+    rows = divided(part, lambda c: (c.setting, c.case.batch, list(KINDS).index(c.kind)))
+    panels = []
+    for key in sorted(rows):
+        operations = divided(rows[key], lambda c: c.case.operation)
+        order = sorted(operations, key=list(OPERATIONS).index)
+        panels.append([_speed_panel(operations[name]) for name in order])
+    return panels
 
 
-def _bar(c: Comparison, set_name: str, *, named: bool) -> Bar:
-    """The speed of one layer, with the operation if that is not in the title."""
+def _speed_panel(part: Sequence[Comparison]) -> Panel:
+    """Of one operation: the sum, and every layer, the fastest first."""
+    ((_, total),) = totals(part).items()
+    first = part[0]
+    bars = [_bar(c) for c in part]
+    bars.sort(key=lambda bar: -bar.length.median)
+    if total.count > 1:
+        length = Quartiles(total.speed, total.speed, total.speed)
+        text = f"{total.speed:.2f} ({time(total.seconds)})"
+        bars.insert(0, Bar("TOTAL", length, text, total.speed >= 1, bold=True))
+    title = f"{first.set_name}, batch {first.case.batch}: {first.case.operation}"
+    unit = f"times as fast as the fastest peer; {first.setting}"
+    return Panel(title, bars, unit, 1.0)
+
+
+def _bar(c: Comparison) -> Bar:
+    """The speed of one layer."""
     assert c.speed is not None
-    label = c.case.subject.removeprefix(f"{set_name}-")
-    if named:
-        label += f": {c.case.operation}"
+    label = c.case.subject.removeprefix(f"{c.set_name}-")
     text = f"{c.speed.median:.2f} ({time(c.ours.seconds.median)})"
     return Bar(label, c.speed, text, c.speed.median >= 1)
