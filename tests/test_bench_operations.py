@@ -216,6 +216,9 @@ def test_scaling_is_of_long_operations() -> None:
     one, two = operation_tables.operation_tables(report)
     assert "scaling" not in one.columns
     assert [row[-1] for row in two.groups[0][:2]] == ["1.90", ""]
+    (table,) = operation_tables.summary_tables(report)
+    assert table.title.startswith("Scaling of 1 operations above 1 ms, median 1.90")
+    assert table.groups[0][0][-1] == "1.90"
 
 
 def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:

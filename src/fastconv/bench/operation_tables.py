@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from fastconv.bench.cases import KINDS, OPERATIONS
 from fastconv.bench.comparisons import Comparison, Setting, Total, comparisons, divided, totals
@@ -13,6 +14,9 @@ from fastconv.bench.tables import rates
 
 __all__ = ["operation_tables", "summary_tables"]
 
+LEAST_SCALED = 10
+"""Operations in the table of scaling."""
+
 
 def operation_tables(report: Report) -> list[Table]:
     """A table for each set in each setting, by batch and operation, with sums."""
@@ -21,7 +25,7 @@ def operation_tables(report: Report) -> list[Table]:
 
 
 def summary_tables(report: Report) -> list[Table]:
-    """For each setting the sums of each kind of layers, and what is slower than a peer."""
+    """For each setting the sums of each kind of layers, who is slower, and what scales least."""
     tables = []
     for setting, part in divided(comparisons(report), lambda c: c.setting).items():
         with_peer = [c for c in part if c.peer is not None]
@@ -31,6 +35,9 @@ def summary_tables(report: Report) -> list[Table]:
                 tables.append(_totals_table(kind, setting, of_kind))
         if with_peer:
             tables.append(_slower_table(setting, with_peer))
+        scaled = [(c.scaling, c) for c in part if c.scaling is not None]
+        if scaled:
+            tables.append(_scaling_table(setting, scaled))
     return tables
 
 
@@ -146,3 +153,26 @@ def _slower_table(setting: Setting, with_peer: Sequence[Comparison]) -> Table:
     table.groups = [rows]
     table.notes = [] if rows else ["none"]
     return table
+
+
+def _scaling_table(setting: Setting, scaled: Sequence[tuple[float, Comparison]]) -> Table:
+    """Those that gain least from more threads."""
+    least = sorted(scaled, key=lambda pair: pair[0])[:LEAST_SCALED]
+    middle = median(scaling for scaling, _ in scaled)
+    what = f"Scaling of {len(scaled)} operations above 1 ms, median {middle:.2f}, the least"
+    return Table(
+        f"{what}: {setting}",
+        ["layer", "operation", "batch", "shape", "fastconv", "scaling"],
+        ("layer", "operation", "shape"),
+        ("shape",),
+        [
+            [
+                [
+                    *(c.case.subject, c.case.operation, str(c.case.batch)),
+                    *(find_layer(c.case.subject).shape, time(c.ours.seconds.median)),
+                    digits(scaling),
+                ]
+                for scaling, c in least
+            ]
+        ],
+    )
