@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ from fastconv.bench.processes import Contestant, Worker, WorkerError
 from fastconv.bench.rendering import Table, as_markdown, as_rich, digits
 from fastconv.bench.rendering import time as time_text
 from fastconv.bench.statistics import paired_ratio, quartiles
+from fastconv.bench.worker import others_run
 from fastconv.bench.workloads import MODELS
 
 LAYER = find_layer("mnist-conv2")
@@ -309,6 +312,33 @@ def test_worker_that_does_not_answer_is_ended(worker: Worker, tmp_path: Path) ->
         worker.ask({"do": "run", "warm_up": 0, "calls": 1000}, seconds=0.05)
     with pytest.raises(WorkerError, match="ended with -9"):
         worker.ask({"do": "memory"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no states to read")
+def test_threads_that_run_are_seen() -> None:
+    stop = threading.Event()
+
+    def hash_until_told() -> None:
+        while not stop.is_set():
+            # Without Python's lock.
+            hashlib.sha256(bytes(1 << 22))
+
+    def seen(expected: bool) -> bool:
+        end = time.monotonic() + 20
+        while others_run() != expected:
+            if time.monotonic() > end:
+                return False
+            time.sleep(1e-4)
+        return True
+
+    thread = threading.Thread(target=hash_until_told)
+    thread.start()
+    try:
+        assert seen(True)
+    finally:
+        stop.set()
+        thread.join()
+    assert seen(False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processors cannot be chosen")

@@ -146,6 +146,7 @@ class Runner:
         for worker in equal:
             try:
                 reply = worker.ask({"do": "warm_up", "seconds": effort.warm_up_seconds})
+                worker.ask({"do": "rest", "seconds": effort.rest_seconds})
             except WorkerError as error:
                 self._problem(Problem(case, worker.contestant, "failure", str(error)))
             else:
