@@ -18,12 +18,13 @@ import pytest
 
 pytest.importorskip("typer", reason='needs pip install "fastconv[cli]"')
 from rich.console import Console
+from typer import BadParameter
 from typer.testing import CliRunner, Result
 
 import fastconv
 from bench_reports import measured, report_of
 from fastconv import cli, reference
-from fastconv.bench import checks, data, models, processes, runner, tables
+from fastconv.bench import checks, command, data, models, processes, runner, tables
 from fastconv.bench.cases import OPERATIONS, Case
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer
 from fastconv.bench.peers import OURS, PEERS, Peer, numpy_reference
@@ -382,6 +383,17 @@ def test_quick_run_of_everything(tmp_path: Path) -> None:
     for name in ("plot", "mnist"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_names_and_parts_of_names() -> None:
+    known = ["conv1", "conv1-pool", "output"]
+    assert command.chosen("--layer", None, known) == known
+    assert command.chosen("--layer", "output, conv1", known, parts=True) == ["output", "conv1"]
+    assert command.chosen("--layer", "conv", known, parts=True) == ["conv1", "conv1-pool"]
+    with pytest.raises(BadParameter, match="'conv' is not one of conv1"):
+        command.chosen("--layer", "conv", known)
+    with pytest.raises(BadParameter, match="'dense' is not one of conv1"):
+        command.chosen("--layer", "dense", known, parts=True)
 
 
 FEW = ("ops", "--batch", "1", "--layer", "mnist-pool2", "--operation", "max-pool")

@@ -86,7 +86,7 @@ EPILOG = f"""[bold]What is done[/]
   fastconv bench predict --batch 1 --threads 1  the latency of one image
   fastconv bench ops --set all --against torch --threads 2 --output benchmarks/ops
   fastconv bench ops --set resnet50,vgg16 --batch 1 --operation forward --threads 1,2
-  fastconv bench ops --set resnet50 --layout channels_first --cold
+  fastconv bench ops --set mobilenet-v1 --layer depthwise --layout channels_first --cold
   fastconv bench train --isa avx2 --malloc both --output results
 """
 
@@ -112,7 +112,9 @@ def bench(
     layer_set: Annotated[
         str, typer.Option("--set", help="For ops: layer sets of the list below, or all.")
     ] = "mnist",
-    layer: Annotated[str | None, typer.Option(help="For ops: some layers of the set.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="For ops: some layers of the set, or parts of names.")
+    ] = None,
     operation: Annotated[str | None, typer.Option(help="For ops: some operations.")] = None,
     layout: Annotated[
         Images, typer.Option(help="For ops: of images, coming and going, fastconv's and peers'.")
@@ -156,7 +158,7 @@ def bench(
     set_names = None if layer_set == "all" else layer_set
     sets = [LAYER_SETS[name] for name in chosen("--set", set_names, list(LAYER_SETS))]
     known_layers = [item.name for some in sets for item in some.layers]
-    layers = chosen("--layer", layer, known_layers)
+    layers = chosen("--layer", layer, known_layers, parts=True)
     operations = None if operation is None else chosen("--operation", operation, list(OPERATIONS))
     models = chosen("--model", model, list(MODELS))
 
@@ -228,15 +230,26 @@ def show(report: Report, console: Console) -> None:
         console.print(line, style="yellow", markup=False)
 
 
-def chosen(option: str, value: str | None, known: Sequence[str]) -> list[str]:
-    """The names in a list with commas; all that are known if there is none."""
+def chosen(
+    option: str, value: str | None, known: Sequence[str], *, parts: bool = False
+) -> list[str]:
+    """The names in a list with commas; all that are known if there is none.
+
+    Args:
+        option: for the message.
+        value: the list.
+        known: names to choose from.
+        parts: whether what is no name means all names that it is a part of.
+    """
     if value is None:
         return list(known)
-    names = [name.strip() for name in value.split(",")]
-    for name in names:
-        if name not in known:
+    names: list[str] = []
+    for name in (item.strip() for item in value.split(",")):
+        found = [other for other in known if name == other or (parts and name in other)]
+        if not found:
             message = f"{name!r} is not one of {', '.join(known)}."
             raise typer.BadParameter(message, param_hint=option)
+        names += [name] if name in known else found
     return names
 
 
