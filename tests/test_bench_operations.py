@@ -31,6 +31,15 @@ LAYER_OF_KIND = {
 }
 
 
+@pytest.mark.parametrize("name", ["mnist-conv1", "mnist-conv2", "fashion-conv2", "cifar-conv1"])
+def test_pools_have_as_many_dead_windows_as_in_networks(name: str) -> None:
+    layer = find_layer(name)
+    assert isinstance(layer, Conv)
+    x, kernel, bias, _ = data.operands("fused-forward", layer, 8, integers=False)
+    y = fastconv.ops.conv2d_max_pool2d(x, kernel, bias, activation="relu")
+    assert 0.2 < (y == 0).mean() < 0.5
+
+
 @pytest.mark.parametrize(
     ("name", "layers", "multiply_adds", "poolings", "weights_of_dense"),
     [
