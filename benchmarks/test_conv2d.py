@@ -53,8 +53,11 @@ def test_gradient(measure, rng, conv, batch, num_threads, wrt):
     )
 
 
-# (batch, size, in_channels, out_channels), 3x3, padding "same": of VGG and ResNet.
-WINOGRAD = [(8, 56, 64, 64), (8, 28, 128, 128), (8, 14, 512, 512), (1, 224, 64, 64)]
+# (batch, size, in_channels, out_channels), 3x3, padding "same": of VGG and ResNet; first layers.
+WINOGRAD = [
+    *[(8, 56, 64, 64), (8, 28, 128, 128), (8, 14, 512, 512), (1, 224, 64, 64)],
+    *[(128, 28, 1, 32), (128, 32, 3, 32), (2, 224, 3, 64)],
+]
 
 
 @pytest.mark.parametrize("shape", WINOGRAD, ids=lambda shape: "b{}-{}x{}to{}".format(*shape))

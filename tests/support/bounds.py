@@ -18,6 +18,9 @@ the same computation on absolute values::
 
     |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
 
+Of few channels the sum of the second and third position of a row, with the bias, goes on over the
+channels of the first or fourth: 2 C + 1 additions in place of C, 2 and 1, `winograd_few_terms`.
+
 The kernel that pools in registers adds the 9 values that make an output one after the other: 8
 additions in place of the last 2 * 2.
 
@@ -90,6 +93,11 @@ def winograd_magnitude(x: Array, kernel: Array, height: int, width: int) -> Arra
     products = np.einsum("nhwijc,ijck->nhwijk", patches, weights)
     tiles = np.einsum("ip,jq,nhwijk->nhpwqk", a, a, products)
     return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]
+
+
+def winograd_few_terms(channels: int) -> int:
+    """The `terms` of assert_within_bound for Winograd of few channels."""
+    return 2 * 2 + 2 * 1 + (2 * channels + 1) + 2 - 1
 
 
 def winograd_kernel_magnitude(x: Array, grad: Array) -> Array:

@@ -1,6 +1,6 @@
 // Sums, ReLU and its gradient: one pass over memory each.
 #include "kernels/registration.hpp"
-#include "simd/vec.hpp"
+#include "simd/partial.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {

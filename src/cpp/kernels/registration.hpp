@@ -23,5 +23,7 @@ void register_sparse_gradients(Kernels& table) noexcept;
 void register_transpose(Kernels& table) noexcept;
 void register_winograd(Kernels& table) noexcept;
 void register_winograd_conv_pool(Kernels& table) noexcept;
+void register_winograd_few(Kernels& table) noexcept;
+void register_winograd_few_gradient(Kernels& table) noexcept;
 
 }  // namespace fastconv::FASTCONV_LEVEL

@@ -23,6 +23,8 @@ Kernels make_kernels() noexcept {
     register_transpose(table);
     register_winograd(table);
     register_winograd_conv_pool(table);
+    register_winograd_few(table);
+    register_winograd_few_gradient(table);
     return table;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common.hpp"
 #include "kernels/sparse_gradients.hpp"
+#include "kernels/winograd.hpp"
 
 namespace fastconv::kernels {
 
@@ -195,93 +196,6 @@ struct ConvPoolStrip {
     index_t y_stride;
 };
 
-// Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
-//   Y = A^T [sum over c of (G g G^T) * (B^T d B)] A,  * elementwise on 4x4,
-// d the 4x4 patch of inputs, g the 3x3 taps. Transformed arrays hold the 16 positions `position_stride` apart.
-// `channels` and `columns` that lie side by side are multiples of `lanes`.
-
-// v[position][n][c], patches [n][c] dense, of `tiles` patches, 2 pixels apart:
-//   d[p][q] = x[(row + p) * row_stride + (column + 2n + q) * pixel_stride + c], 0 outside height x width pixels
-template <class T>
-struct WinogradInput {
-    const T* x;
-    index_t height, width;
-    index_t row_stride, pixel_stride;
-    index_t row, column;
-    index_t tiles, channels;
-    T* v;
-    index_t position_stride;
-};
-
-// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
-// columns into blocks for BatchReduce, block_stride apart. flip: taps in reverse order.
-template <class T>
-struct WinogradWeights {
-    const T* g;
-    index_t tap_stride, channel_stride;
-    index_t channels, columns, width;
-    bool flip;
-    T* u;
-    index_t position_stride, block_stride;
-};
-
-// y[n * y_stride + k] and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of
-// m[position][n][k], dense.
-template <class T>
-struct WinogradPool {
-    const T* m;
-    index_t position_stride;
-    index_t tiles, columns;
-    const T* bias;
-    Activation activation;
-    T* y;
-    std::uint8_t* codes;
-    index_t y_stride;
-};
-
-// The same from v and from u with a width of `lanes`, blocks of columns dense: u[position][k / lanes][c][k % lanes].
-template <class T>
-struct WinogradConvPool {
-    const T* v;
-    index_t v_position_stride;
-    index_t tiles, channels;
-    const T* u;
-    index_t u_position_stride;
-    index_t columns;
-    const T* bias;
-    Activation activation;
-    T* y;
-    std::uint8_t* codes;
-    index_t y_stride;
-};
-
-// y[p * row_stride + (2n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
-// m[position][n][k], dense, as far as p < height and 2n + q < width; 1 <= height <= 2, 0 <= 2 * tiles - width <= 1.
-template <class T>
-struct WinogradOutput {
-    const T* m;
-    index_t position_stride;
-    index_t tiles, columns;
-    const T* bias;  // may be null
-    Activation activation;
-    T* y;
-    index_t height, width;
-    index_t row_stride, pixel_stride;
-};
-
-// The kernel gradient of the same tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
-// Their transform takes WinogradInput with g for d, p and q < 2.
-
-// dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns.
-template <class T>
-struct WinogradKernel {
-    const T* s;
-    index_t position_stride;
-    index_t channels, columns;
-    T* dw;
-    index_t tap_stride, channel_stride;
-};
-
 // y[i] = activation(start + sum over the terms with first <= i < last of x[offset + i]) for i < size.
 // x must be readable up to a whole vector before and beyond each term; size < 2**30.
 struct ShiftedTerm {
@@ -337,6 +251,10 @@ struct KernelsOf {
     bool (*winograd_output)(const WinogradOutput<T>&) noexcept;       // false if some Y is not finite
     void (*winograd_gradient)(const WinogradInput<T>&) noexcept;
     void (*winograd_kernel)(const WinogradKernel<T>&) noexcept;
+    int winograd_few_forward;  // the most channels for which the next two are faster than direct sums
+    void (*winograd_few_pool)(const WinogradFewPool<T>&) noexcept;
+    bool (*winograd_few_output)(const WinogradFewOutput<T>&) noexcept;  // false if some Y + bias is not finite
+    void (*winograd_few_gradient)(const WinogradFewGradient<T>&) noexcept;
 
     void (*alive_windows)(const AliveWindows<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;

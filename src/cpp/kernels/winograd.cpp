@@ -10,6 +10,7 @@
 // for an output tile, 12 for a gradient tile.
 #include "kernels/registration.hpp"
 #include "kernels/window_maximum.hpp"
+#include "kernels/winograd_patches.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
@@ -20,15 +21,6 @@ using kernels::WinogradKernel;
 using kernels::WinogradOutput;
 using kernels::WinogradPool;
 using kernels::WinogradWeights;
-
-// B^T times a column of four.
-template <class T>
-FASTCONV_INLINE void input_column(const vec<T> (&d)[4], vec<T> (&t)[4]) {
-    t[0] = d[0] - d[2];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[1] - d[3];
-}
 
 template <class T>
 constexpr T zeros[lanes<T>] = {};

@@ -24,9 +24,9 @@ index_t row_in_bank(index_t channels, std::size_t element, Layout layout) {
 // A second time where sums were not finite, row by row.
 template <class T>
 void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const std::vector<Contraction<T>>& direct, const T* x,
-              const T* bias, Activation activation, T* y, int num_threads) {
+              const T* bias, Activation activation, T* y, double work, int num_threads) {
     const index_t rows = batch * winograd.tile_rows(), size = winograd.scratch_size();
-    const int threads = runtime::thread_count(rows, static_cast<double>(size * rows), num_threads);
+    const int threads = runtime::thread_count(rows, work, num_threads);
     const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * size));
     runtime::parallel_for(rows, threads, [&](index_t row, int thread) {
         winograd.run({row, row + 1}, direct, x, bias, activation, y, scratch.data() + thread * size);
@@ -152,7 +152,7 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         if (!winograd->run_all(s.batch, x, bias, activation, result.data(), num_threads)) {
             const auto weights = conv2d_weights(s, kernel, num_threads);
             run_rows(*winograd, s.batch, conv2d_contractions(s, weights), x, bias, activation, result.data(),
-                     num_threads);
+                     s.multiplications(), num_threads);
         }
         return result.finish(num_threads);
     }
@@ -188,7 +188,7 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
                 continue;
             }
             const PackedWeights<T> packed(weights, num_threads);
-            run_rows(*winograd, s.batch, contractions(direct, packed, false), grad, bias, activation, dx,
+            run_rows(*winograd, s.batch, contractions(direct, packed, false), grad, bias, activation, dx, direct.work,
                      num_threads);
         }
     }

@@ -6,18 +6,19 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/packing.hpp"
+#include "ops/winograd_choice.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
 constexpr index_t scratch_bytes = index_t{384} << 10;
-constexpr index_t most_direct_channels = 4;  // above, the transforms of Winograd pay, or a plain product is as good
+constexpr index_t most_direct_channels = kernels::few_channels;  // above, a plain product is as good
 
 // Narrower blocks of output channels where there are too few rows of windows for every thread to have some.
 template <class T>
 int vectors_for(bool winograd, const Conv2dShape& s, const Pool2dShape& p, int num_threads) {
-    if (winograd && dispatch::active<T>().winograd_conv_pool) return 1;
+    if (winograd && (s.in_channels <= most_direct_channels || dispatch::active<T>().winograd_conv_pool)) return 1;
     const int vectors = block_vectors<T>(s.out_channels);
     const index_t rows = s.batch * p.out_height;
     const int threads = runtime::thread_count(rows * vectors, s.multiplications(), num_threads);
@@ -31,10 +32,11 @@ std::optional<TiledPool<T>> TiledPool<T>::make(const Conv2dShape& s, const Pool2
                                                const T* bias, int num_threads) {
     const index_t lanes = dispatch::active<T>().lanes;
     if (!has_codes(s, p) || s.out_channels % lanes != 0) return {};
-    if (s.in_channels >= 1 && s.in_channels <= most_direct_channels)
-        return TiledPool(false, s, p, kernel, bias, num_threads);
+    if (s.in_channels == 0) return {};
+    if (s.in_channels <= most_direct_channels)
+        return TiledPool(winograd_few_pays<T>(s, Direction::forward), s, p, kernel, bias, num_threads);
     const bool transformable = s.kernel_height == 3 && s.kernel_width == 3 && s.in_channels % lanes == 0;
-    if (transformable && s.in_channels > 0 && runtime::precision() != runtime::Precision::strict)
+    if (transformable && runtime::precision() != runtime::Precision::strict)
         return TiledPool(true, s, p, kernel, bias, num_threads);
     return {};
 }
@@ -47,6 +49,7 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
       padded_width_(s.in_width + s.pad_left + s.pad_right),
       padded_(!winograd && s.pad_top + s.pad_bottom + s.pad_left + s.pad_right > 0),
       in_registers_(winograd && dispatch::active<T>().winograd_conv_pool),
+      few_(winograd && s.in_channels <= most_direct_channels),
       kernel_(kernel),
       block_vectors_(vectors_for<T>(winograd, s, p, num_threads)),
       width_(block_vectors_ * dispatch::active<T>().lanes),
@@ -73,7 +76,7 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
 template <class T>
 index_t TiledPool<T>::rows_at_once() const {
     const index_t transformed = 16 * (conv_.in_channels + (in_registers_ ? 0 : conv_.out_channels));
-    const index_t tile = winograd_ ? transformed : conv_.out_channels;
+    const index_t tile = winograd_ && !few_ ? transformed : conv_.out_channels;
     return std::max<index_t>(1, scratch_bytes / (tile * grid_.columns * static_cast<index_t>(sizeof(T))));
 }
 
@@ -85,6 +88,7 @@ index_t TiledPool<T>::images_at_once() const {
 template <class T>
 index_t TiledPool<T>::buffer_size(index_t rows) const {
     const index_t tiles = rows * grid_.columns;
+    if (few_) return 0;
     if (winograd_)
         return winograd_->v_size(tiles) + (in_registers_ ? 0 : winograd_->m_size(tiles, conv_.out_channels));
     return padded_ ? (2 * rows + conv_.kernel_height - 1) * padded_width_ * conv_.in_channels : 0;
@@ -105,7 +109,9 @@ bool TiledPool<T>::run(Range windows, Range blocks, const T* x, Activation activ
 
     y += windows.begin * s.out_channels;
     if (codes) codes += windows.begin * s.out_channels;
-    if (winograd_)
+    if (few_)
+        run_few(windows, blocks, x, activation, y, codes);
+    else if (winograd_)
         run_winograd(windows, blocks, x, activation, y, codes, buffer);
     else
         run_direct(windows, columns(blocks), x, activation, y, codes, buffer);
@@ -144,6 +150,28 @@ void TiledPool<T>::run_direct(Range windows, Range columns, const T* x, Activati
         strip.y = y + place;
         strip.codes = codes ? codes + place : nullptr;
         dispatch::active<T>().conv_pool(strip);
+    });
+}
+
+template <class T>
+void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation activation, T* y,
+                           std::uint8_t* codes) const {
+    const Conv2dShape& s = conv_;
+    const Range columns = this->columns(blocks);
+    const TransformedWeights<T>& weights = winograd_->weights();
+    grid_.for_runs(windows, [&](index_t, index_t row, index_t column, index_t count, index_t before) {
+        const index_t place = before * s.out_channels + columns.begin;
+        dispatch::active<T>().winograd_few_pool(
+            {{{x, s.in_height, s.in_width, s.in_width * s.in_channels, 2 * row - s.pad_top, 2 * column - s.pad_left,
+               count, static_cast<int>(s.in_channels)},
+              weights.of_group(0) + blocks.begin * weights.block_stride,
+              weights.position_stride,
+              columns.size(),
+              bias_.data() + columns.begin,
+              activation},
+             y + place,
+             codes ? codes + place : nullptr,
+             s.out_channels});
     });
 }
 

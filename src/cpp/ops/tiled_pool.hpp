@@ -50,11 +50,15 @@ class TiledPool {
     void run_winograd(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
                       T* buffer) const;
 
+    // Winograd's as well, from the image to the maxima at once.
+    void run_few(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes) const;
+
     Conv2dShape conv_;
     TileGrid grid_;  // of windows
     index_t padded_width_;
     bool padded_;        // copied with its padding
     bool in_registers_;  // Winograd's transform back
+    bool few_;           // input channels: both of Winograd's transforms
     const T* kernel_;
     T safe_magnitude_;         // of the input: no sum overflows
     int block_vectors_;        // of a block of output channels

@@ -45,31 +45,82 @@ index_t taps_inside(index_t in_length, index_t out_length, index_t pad) {
     return count;
 }
 
+// Products of direct sums for an image.
+double direct_products(const Conv2dShape& s) {
+    return static_cast<double>(taps_inside(s.in_height, s.out_height, s.pad_top)) *
+           static_cast<double>(taps_inside(s.in_width, s.out_width, s.pad_left));
+}
+
+double sums_share(const Conv2dShape& s, Direction direction, const TileGrid& grid) {
+    if (direction != Direction::kernel_gradient) return 0;
+    return sums_cost / static_cast<double>(std::max<index_t>(1, s.batch) * grid.per_image());
+}
+
 double expected_gain(const Conv2dShape& s, Direction direction) {
-    const double direct = static_cast<double>(taps_inside(s.in_height, s.out_height, s.pad_top)) *
-                          static_cast<double>(taps_inside(s.in_width, s.out_width, s.pad_left));
     const TileGrid grid = direction == Direction::input_gradient ? TileGrid::of(s.in_height, s.in_width)
                                                                  : TileGrid::of(s.out_height, s.out_width);
-    double transforms = transform_cost / static_cast<double>(s.group_in_channels()) +
-                        transform_cost / static_cast<double>(s.group_out_channels());
-    if (direction == Direction::kernel_gradient)
-        transforms += sums_cost / static_cast<double>(std::max<index_t>(1, s.batch) * grid.per_image());
-    return direct / (16 * static_cast<double>(grid.per_image()) * (1 + transforms));
+    const double transforms = transform_cost / static_cast<double>(s.group_in_channels()) +
+                              transform_cost / static_cast<double>(s.group_out_channels()) +
+                              sums_share(s, direction, grid);
+    return direct_products(s) / (16 * static_cast<double>(grid.per_image()) * (1 + transforms));
+}
+
+// Of few channels, whose transforms of inputs cost as much as the products for `few_transform_cost` filters, and a
+// row of tiles, wherever it begins anew, as `few_row_cost` tiles. Times as fast as direct sums, as above (2x2 pooling
+// behind; batch 128 to 2):
+//
+//                                AVX-512               expected  x86-64-v2             expected
+//                          forward  pooled  gradient             forward  pooled  gradient
+//   26x26     1 -> 32        1.4     1.6      1.5        1.53      1.3     1.2      1.2      1.17
+//   32x32     3 -> 32        1.2     1.75     1.45       1.48      1.05    1.15     1.35     1.13
+//   224x224   3 -> 64        1.15    1.9      1.1        1.79      1.25    1.3      1.4      1.36
+//   14x14     3 -> 64        1.5     1.7      1.45       1.66      1.3     1.25     1.35     1.26
+//   14x14     1 -> 16        1.45    1.25     1.35       1.21      1.0     0.95     0.75     0.92
+//   9x9       3 -> 64        1.25    1.75     0.85       1.30      1.0     1.3      0.95     0.99
+//   8x8       3 -> 16        1.1     1.2      0.95       1.15      0.95    0.95     0.8      0.88
+//   4x4       3 -> 16        0.85    0.9      0.85       1.04      0.8     0.8      0.7      0.79
+//
+// (Large results of few channels are bound by memory. With AVX2 the gradient is much like x86-64-v2's; the others are
+// faster of one channel alone: winograd_few_forward.)
+constexpr double few_transform_cost = 10, few_row_cost = 0.8;
+constexpr double few_gain = 2.1, few_gain_of_16_registers = 1.6;  // of the products, all tiles used
+
+double expected_gain_of_few(const Conv2dShape& s, Direction direction, bool many_registers) {
+    const TileGrid grid = TileGrid::of(s.out_height, s.out_width);
+    const double used = direct_products(s) / (36 * static_cast<double>(grid.per_image()));
+    const double cost = 1 + few_transform_cost / static_cast<double>(s.out_channels) +
+                        few_row_cost / static_cast<double>(grid.columns) + sums_share(s, direction, grid);
+    return (many_registers ? few_gain : few_gain_of_16_registers) * used / cost;
+}
+
+template <class T>
+bool is_served(const Conv2dShape& s) {
+    const index_t lanes = dispatch::active<T>().lanes, filters = s.group_out_channels();
+    return s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1 &&
+           s.dilation_height == 1 && s.dilation_width == 1 && s.group_in_channels() > 0 && filters > 0 &&
+           filters % lanes == 0 && runtime::precision() != runtime::Precision::strict;
 }
 
 }  // namespace
 
 template <class T>
 bool winograd_pays(const Conv2dShape& s, Direction direction) {
-    const index_t lanes = dispatch::active<T>().lanes;
-    const index_t channels = s.group_in_channels(), filters = s.group_out_channels();
-    const bool served = s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1 &&
-                        s.dilation_height == 1 && s.dilation_width == 1 && channels > 0 && channels % lanes == 0 &&
-                        filters > 0 && filters % lanes == 0;
-    return served && runtime::precision() != runtime::Precision::strict && expected_gain(s, direction) >= enough;
+    return is_served<T>(s) && s.group_in_channels() % dispatch::active<T>().lanes == 0 &&
+           expected_gain(s, direction) >= enough;
+}
+
+template <class T>
+bool winograd_few_pays(const Conv2dShape& s, Direction direction) {
+    const auto& kernels = dispatch::active<T>();
+    if (direction == Direction::input_gradient || !is_served<T>(s) || s.groups > 1) return false;
+    const int most = direction == Direction::forward ? kernels.winograd_few_forward : kernels::few_channels;
+    const bool many_registers = kernels.winograd_conv_pool != nullptr;
+    return s.in_channels <= most && expected_gain_of_few(s, direction, many_registers) >= enough;
 }
 
 template bool winograd_pays<float>(const Conv2dShape&, Direction);
 template bool winograd_pays<double>(const Conv2dShape&, Direction);
+template bool winograd_few_pays<float>(const Conv2dShape&, Direction);
+template bool winograd_few_pays<double>(const Conv2dShape&, Direction);
 
 }  // namespace fastconv::ops

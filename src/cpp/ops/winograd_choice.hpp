@@ -12,4 +12,8 @@ enum class Direction { forward, input_gradient, kernel_gradient };
 template <class T>
 bool winograd_pays(const Conv2dShape& shape, Direction direction);
 
+// The same for few input channels, from images to results at once; also in front of 2x2 pooling.
+template <class T>
+bool winograd_few_pays(const Conv2dShape& shape, Direction direction);
+
 }  // namespace fastconv::ops

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "ops/packing.hpp"
+#include "ops/streaming.hpp"
 #include "ops/winograd_choice.hpp"
 #include "runtime/parallel.hpp"
 
@@ -20,9 +21,10 @@ template <class T>
 std::optional<WinogradConv2d<T>> WinogradConv2d<T>::forward(const Conv2dShape& s, const T* kernel, int num_threads) {
     const TiledImages in{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
     const TiledImages out{s.out_height, s.out_width, s.out_channels, 0, 0};
-    if (!winograd_pays<T>(s, Direction::forward)) return {};
-    const int vectors = block_vectors<T>(s.group_out_channels());
-    return WinogradConv2d(TileGrid::of(s.out_height, s.out_width), in, out, s.groups,
+    const bool few = winograd_few_pays<T>(s, Direction::forward);
+    if (!few && !winograd_pays<T>(s, Direction::forward)) return {};
+    const int vectors = few ? 1 : block_vectors<T>(s.group_out_channels());
+    return WinogradConv2d(TileGrid::of(s.out_height, s.out_width), in, out, s.groups, few,
                           TransformedWeights<T>::forward(s, kernel, vectors, num_threads));
 }
 
@@ -33,34 +35,39 @@ std::optional<WinogradConv2d<T>> WinogradConv2d<T>::input_gradient(const Conv2dS
     const TiledImages out{s.in_height, s.in_width, s.in_channels, 0, 0};
     if (!winograd_pays<T>(s, Direction::input_gradient)) return {};
     const int vectors = block_vectors<T>(s.group_in_channels());
-    return WinogradConv2d(TileGrid::of(s.in_height, s.in_width), in, out, s.groups,
+    return WinogradConv2d(TileGrid::of(s.in_height, s.in_width), in, out, s.groups, false,
                           TransformedWeights<T>::transposed(s, kernel, vectors, num_threads));
 }
 
 template <class T>
 WinogradConv2d<T>::WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups,
-                                  TransformedWeights<T> weights)
+                                  bool few, TransformedWeights<T> weights)
     : in_(in),
       out_(out),
       products_(grid, in, std::move(weights)),
       groups_(groups),
-      slice_blocks_(std::clamp<index_t>(slice_bytes / (products_.width() * static_cast<index_t>(sizeof(T))), 1,
-                                        products_.blocks())) {
+      few_(few),
+      slice_blocks_(few_ ? products_.blocks()
+                         : std::clamp<index_t>(slice_bytes / (products_.width() * static_cast<index_t>(sizeof(T))), 1,
+                                               products_.blocks())) {
     const auto& kernels = dispatch::active<T>();
     const index_t vectors = products_.width() / kernels.lanes, row_tile = kernels.tile_rows[vectors - 1];
     const index_t columns = products_.columns({0, slice_blocks_}).size();
-    const index_t tile_bytes = 16 * (in.channels / groups + columns) * static_cast<index_t>(sizeof(T));
+    const index_t tile_bytes = (few_ ? 4 : 16) * (in.channels / groups + columns) * static_cast<index_t>(sizeof(T));
     tiles_at_once_ = std::max(fewest_tile_rows, block_bytes / tile_bytes / row_tile) * row_tile;
 }
 
 template <class T>
 index_t WinogradConv2d<T>::scratch_size() const {
-    return products_.v_size(tiles_at_once_) + products_.m_size(tiles_at_once_, slice_blocks_ * products_.width());
+    return few_ ? 0
+                : products_.v_size(tiles_at_once_) +
+                      products_.m_size(tiles_at_once_, slice_blocks_ * products_.width());
 }
 
 template <class T>
 bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y,
-                                  T* scratch) const {
+                                  T* scratch, bool stream) const {
+    if (few_) return run_few(tiles, x, bias, activation, y, stream);
     const auto& kernels = dispatch::active<T>();
     const TileGrid& grid = products_.grid();
     const Strides out = dense_strides(out_.height, out_.width, out_.channels);
@@ -85,6 +92,32 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T
             });
         }
     }
+    return finite;
+}
+
+template <class T>
+bool WinogradConv2d<T>::run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y,
+                                bool stream) const {
+    const TransformedWeights<T>& weights = products_.weights();
+    const Strides in = dense_strides(in_.height, in_.width, in_.channels);
+    const Strides out = dense_strides(out_.height, out_.width, out_.channels);
+    bool finite = true;
+    products_.grid().for_runs(tiles, [&](index_t image, index_t row, index_t column, index_t count, index_t) {
+        finite &= dispatch::active<T>().winograd_few_output(
+            {{{x + image * in.image, in_.height, in_.width, in.row, in_.row + 2 * row, in_.column + 2 * column, count,
+               static_cast<int>(in_.channels)},
+              weights.of_group(0),
+              weights.position_stride,
+              out_.channels,
+              bias,
+              activation},
+             y + image * out.image + 2 * row * out.row + 2 * column * out.pixel,
+             std::min<index_t>(2, out_.height - 2 * row),
+             std::min(2 * count, out_.width - 2 * column),
+             out.row,
+             out.pixel,
+             stream});
+    });
     return finite;
 }
 
@@ -117,8 +150,10 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     const index_t rounds = (tiles * parts + threads * tiles_at_once_ - 1) / (threads * tiles_at_once_);
     const index_t blocks = std::clamp<index_t>(threads * rounds / parts, 1, tiles);
 
-    const index_t thread_size = scratch_size();
-    const auto scratch = scratch_of_threads<T>(threads, thread_size);
+    const index_t thread_size = scratch_size(), element = sizeof(T);
+    const auto scratch = few_ ? runtime::Buffer<T>() : scratch_of_threads<T>(threads, thread_size);
+    const bool stream = few_ && products_.width() * element == stream_line &&
+                        streams(y, batch * out_.height * out_.width * out_.channels * element);
     std::atomic<bool> finite{true};
     runtime::parallel_for(blocks * parts, threads, [&](index_t item, int thread) {
         const auto share = [](index_t length, index_t part, index_t of) {
@@ -126,7 +161,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
             return Range{begin, end};
         };
         if (!run_tiles(share(tiles, item / parts, blocks), share(slices, item % parts, parts), x, bias, activation, y,
-                       scratch.data() + thread * thread_size))
+                       scratch.data() + thread * thread_size, stream))
             finite = false;
     });
     return finite;

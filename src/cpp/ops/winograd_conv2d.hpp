@@ -26,16 +26,18 @@ class WinogradConv2d {
     bool run_all(index_t batch, const T* x, const T* bias, Activation activation, T* y, int num_threads) const;
 
   private:
-    WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups,
+    WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups, bool few,
                    TransformedWeights<T> weights);
-    bool run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y,
-                   T* scratch) const;
+    bool run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y, T* scratch,
+                   bool stream = false) const;
+    bool run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y, bool stream) const;
     index_t slices_of_group() const { return pieces(products_.blocks(), slice_blocks_); }
     index_t slices() const { return groups_ * slices_of_group(); }
 
     TiledImages in_, out_;
     WinogradProducts<T> products_;
     index_t groups_;
+    bool few_;              // input channels: from images to results at once
     index_t slice_blocks_;  // blocks of columns whose products exist at a time, a slice
     index_t tiles_at_once_;
 };

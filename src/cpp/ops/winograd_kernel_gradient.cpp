@@ -3,10 +3,12 @@
 // An item is a slice of the input channels and one of the output channels, whose 16 sums stay in the cache while a
 // chunk of the tiles goes by in blocks: both sides are transformed, then multiplied position by position. Slices,
 // chunks and blocks are fixed by the shape, and chunks are added in order: the bits do not depend on the threads.
+// Of few input channels a kernel does all of that but the last transform.
 #include "ops/winograd_kernel_gradient.hpp"
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 
 #include "ops/packing.hpp"
@@ -25,11 +27,34 @@ constexpr index_t most_items = 32;
 // A chunk's sums are transformed back and added to the others': not for less than this.
 constexpr index_t blocks_per_chunk = 4, chunks_of_few = 4, fewest_tiles = 64;
 
+// sums[position][channel][filter] of some tiles and filters of few input channels.
+template <class T>
+void add_few(const Conv2dShape& s, const TileGrid& grid, Range tiles, Range filters, const T* x, const T* grad,
+             T* sums, index_t position_stride) {
+    const Strides in = dense_strides(s.in_height, s.in_width, s.in_channels);
+    const Strides out = dense_strides(s.out_height, s.out_width, s.out_channels);
+    std::memset(sums, 0, static_cast<std::size_t>(16 * position_stride) * sizeof(T));
+    grid.for_runs(tiles, [&](index_t image, index_t row, index_t column, index_t count, index_t) {
+        dispatch::active<T>().winograd_few_gradient(
+            {{x + image * in.image, s.in_height, s.in_width, in.row, 2 * row - s.pad_top, 2 * column - s.pad_left,
+              count, static_cast<int>(s.in_channels)},
+             grad + image * out.image + 2 * row * out.row + 2 * column * out.pixel + filters.begin,
+             std::min<index_t>(2, s.out_height - 2 * row),
+             std::min(2 * count, s.out_width - 2 * column),
+             out.row,
+             out.pixel,
+             filters.size(),
+             sums,
+             position_stride});
+    });
+}
+
 }  // namespace
 
 template <class T>
 bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
-    if (s.batch == 0 || !winograd_pays<T>(s, Direction::kernel_gradient)) return false;
+    const bool few = winograd_few_pays<T>(s, Direction::kernel_gradient);  // from images to sums at once
+    if (s.batch == 0 || (!few && !winograd_pays<T>(s, Direction::kernel_gradient))) return false;
     const auto& kernels = dispatch::active<T>();
     const TileGrid grid = TileGrid::of(s.out_height, s.out_width);
     const TiledImages inputs{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
@@ -56,7 +81,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     product.activation = Activation::linear;
 
     const auto size = [&](index_t a, index_t b) { return 16 * position_stride<T>(a * b); };
-    const index_t v_size = size(blocks.piece, rows.piece), g_size = size(blocks.piece, columns.piece);
+    const index_t v_size = few ? 0 : size(blocks.piece, rows.piece);
+    const index_t g_size = few ? 0 : size(blocks.piece, columns.piece);
     const index_t thread_size = v_size + g_size + size(rows.piece, columns.piece);
     const double work = 16 * static_cast<double>(tiles) * static_cast<double>(group_channels * s.out_channels);
     const int threads = runtime::thread_count(chunks.count * slices, work, num_threads);
@@ -76,12 +102,13 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         const Range filters = shifted(columns[item % columns.count], group * group_filters);
         const index_t sums_position = position_stride<T>(channels.size() * filters.size());
 
+        if (few) add_few(s, grid, chunk, filters, x, grad, sums, sums_position);
         kernels::BatchReduce<T> op = product;
         op.rows = op.a_depth_stride = channels.size();
         op.columns = op.c_row_stride = op.b_depth_stride = filters.size();
         op.block_vectors = block_vectors<T>(filters.size());
         op.b_block_stride = op.block_vectors * kernels.lanes;
-        for (index_t first = chunk.begin; first < chunk.end; first += blocks.piece) {
+        for (index_t first = chunk.begin; !few && first < chunk.end; first += blocks.piece) {
             const Range some{first, std::min(chunk.end, first + blocks.piece)};
             transform_patches(kernels.winograd_input, grid, inputs, some, shifted(channels, group * group_channels),
                               x, v);

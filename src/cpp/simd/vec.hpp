@@ -169,29 +169,6 @@ FASTCONV_INLINE void store_first(T* p, vec<T> v, int n) {
 }
 #endif
 
-// The lanes whose number + `at` is in [first, last), all within an Integer<T>, the others zero; if there are any, the
-// whole vector is readable.
-template <class T>
-FASTCONV_INLINE vec<T> load_between(const T* p, index_t at, index_t first, index_t last) {
-    using Integer = typename integer_of<T>::type;
-    ivec<T> place;
-    FASTCONV_UNROLL for (int i = 0; i < lanes<T>; ++i) place[i] = i;
-    place += static_cast<Integer>(at);
-    const ivec<T> begin = ivec<T>{} + static_cast<Integer>(first), end = ivec<T>{} + static_cast<Integer>(last);
-#if defined(__AVX512F__)
-    if constexpr (sizeof(T) == 4) {
-        const __mmask16 reached = _mm512_cmpge_epi32_mask((__m512i)place, (__m512i)begin);
-        return (vec<T>)_mm512_maskz_loadu_ps(_mm512_mask_cmplt_epi32_mask(reached, (__m512i)place, (__m512i)end), p);
-    } else {
-        const __mmask8 reached = _mm512_cmpge_epi64_mask((__m512i)place, (__m512i)begin);
-        return (vec<T>)_mm512_maskz_loadu_pd(_mm512_mask_cmplt_epi64_mask(reached, (__m512i)place, (__m512i)end), p);
-    }
-#else
-    if (first >= at + lanes<T> || last <= at) return vec<T>{};
-    return (place >= begin) & (place < end) ? load(p) : vec<T>{};
-#endif
-}
-
 // Comparisons whose result is combined or counted rather than used once: a mask register where the level has them.
 #if defined(__AVX512F__)
 template <class T>

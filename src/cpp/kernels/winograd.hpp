@@ -1,0 +1,153 @@
+// The part of the kernel table for Winograd F(2x2, 3x3); kernels/table.hpp says what holds for all kernels.
+#pragma once
+
+#include <cstdint>
+
+#include "common.hpp"
+
+namespace fastconv::kernels {
+
+// Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
+//   Y = A^T [sum over c of (G g G^T) * (B^T d B)] A,  * elementwise on 4x4,
+// d the 4x4 patch of inputs, g the 3x3 taps. Transformed arrays hold the 16 positions `position_stride` apart.
+// `channels` and `columns` that lie side by side are multiples of `lanes`.
+
+// v[position][n][c], patches [n][c] dense, of `tiles` patches, 2 pixels apart:
+//   d[p][q] = x[(row + p) * row_stride + (column + 2n + q) * pixel_stride + c], 0 outside height x width pixels
+template <class T>
+struct WinogradInput {
+    const T* x;
+    index_t height, width;
+    index_t row_stride, pixel_stride;
+    index_t row, column;
+    index_t tiles, channels;
+    T* v;
+    index_t position_stride;
+};
+
+// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
+// columns into blocks for BatchReduce, block_stride apart. flip: taps in reverse order.
+template <class T>
+struct WinogradWeights {
+    const T* g;
+    index_t tap_stride, channel_stride;
+    index_t channels, columns, width;
+    bool flip;
+    T* u;
+    index_t position_stride, block_stride;
+};
+
+// y[n * y_stride + k] and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of
+// m[position][n][k], dense.
+template <class T>
+struct WinogradPool {
+    const T* m;
+    index_t position_stride;
+    index_t tiles, columns;
+    const T* bias;
+    Activation activation;
+    T* y;
+    std::uint8_t* codes;
+    index_t y_stride;
+};
+
+// The same from v and from u with a width of `lanes`, blocks of columns dense: u[position][k / lanes][c][k % lanes].
+template <class T>
+struct WinogradConvPool {
+    const T* v;
+    index_t v_position_stride;
+    index_t tiles, channels;
+    const T* u;
+    index_t u_position_stride;
+    index_t columns;
+    const T* bias;
+    Activation activation;
+    T* y;
+    std::uint8_t* codes;
+    index_t y_stride;
+};
+
+// y[p * row_stride + (2n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
+// m[position][n][k], dense, as far as p < height and 2n + q < width; 1 <= height <= 2, 0 <= 2 * tiles - width <= 1.
+template <class T>
+struct WinogradOutput {
+    const T* m;
+    index_t position_stride;
+    index_t tiles, columns;
+    const T* bias;  // may be null
+    Activation activation;
+    T* y;
+    index_t height, width;
+    index_t row_stride, pixel_stride;
+};
+
+// The kernel gradient of the same tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
+// Their transform takes WinogradInput with g for d, p and q < 2.
+
+// dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns.
+template <class T>
+struct WinogradKernel {
+    const T* s;
+    index_t position_stride;
+    index_t channels, columns;
+    T* dw;
+    index_t tap_stride, channel_stride;
+};
+
+// The same for at most few_channels, from image to result at once: a row of `tiles` patches, 2 pixels apart, of an
+// image whose pixels are dense; d[p][q] is that of WinogradInput.
+constexpr int few_channels = 4;
+template <class T>
+struct WinogradPatches {
+    const T* x;
+    index_t height, width;
+    index_t row_stride;
+    index_t row, column;
+    index_t tiles;
+    int channels;
+};
+
+// Y + bias of patches, with u as WinogradConvPool has it.
+template <class T>
+struct WinogradFew {
+    WinogradPatches<T> patches;
+    const T* u;
+    index_t u_position_stride;
+    index_t columns;
+    const T* bias;  // may be null
+    Activation activation;
+};
+
+// y and codes as WinogradPool. No sum may overflow or be NaN.
+template <class T>
+struct WinogradFewPool {
+    WinogradFew<T> sums;
+    T* y;
+    std::uint8_t* codes;
+    index_t y_stride;
+};
+
+// y as WinogradOutput; `stream` as BatchReduce.
+template <class T>
+struct WinogradFewOutput {
+    WinogradFew<T> sums;
+    T* y;
+    index_t height, width;
+    index_t row_stride, pixel_stride;
+    bool stream;
+};
+
+// s[position][c][k] += sum over the patches of (B^T d B) * (A g A^T), g[p][q] = grad[p * grad_row_stride + (2n + q) *
+// grad_pixel_stride + k] as far as p < grad_height and 2n + q < grad_width, else 0; channels and columns dense.
+template <class T>
+struct WinogradFewGradient {
+    WinogradPatches<T> patches;
+    const T* grad;
+    index_t grad_height, grad_width;
+    index_t grad_row_stride, grad_pixel_stride;
+    index_t columns;
+    T* s;
+    index_t position_stride;
+};
+
+}  // namespace fastconv::kernels
