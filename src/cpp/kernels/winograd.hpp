@@ -107,7 +107,7 @@ struct WinogradPatches {
     int channels;
 };
 
-// Y + bias of patches, with u as WinogradConvPool has it.
+// activation(Y + bias) of patches, with u as WinogradConvPool has it.
 template <class T>
 struct WinogradFew {
     WinogradPatches<T> patches;

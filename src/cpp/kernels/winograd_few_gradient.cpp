@@ -21,7 +21,7 @@ constexpr int rows_at_once = vector_registers == 32 ? (Channels == 1   ? 4
                                                                        : 2)
                                                     : (Channels == 1 ? 2 : 1);
 
-// The sums of position rows first_row to first_row + Rows over some tiles and one vector of columns.
+// The sums of position rows First to First + Rows over some tiles and one vector of columns.
 template <class T, int Channels, int First, int Rows>
 FASTCONV_INLINE void add_rows(const WinogradFewGradient<T>& op, const TransformedPatches<T, Channels>& patches,
                               index_t first, index_t count, index_t k) {
