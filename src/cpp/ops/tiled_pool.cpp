@@ -82,7 +82,7 @@ index_t TiledPool<T>::rows_at_once() const {
 
 template <class T>
 index_t TiledPool<T>::images_at_once() const {
-    return in_registers_ ? std::max<index_t>(1, rows_at_once() / grid_.rows) : 1;
+    return in_registers_ && !few_ ? std::max<index_t>(1, rows_at_once() / grid_.rows) : 1;
 }
 
 template <class T>
