@@ -14,7 +14,7 @@ namespace fastconv::ops {
 namespace {
 
 constexpr index_t most_chunks = 16;
-constexpr index_t group_bytes = index_t{24} << 10;  // images whose patches are visited together stay near the core
+constexpr index_t group_bytes = index_t{48} << 10;  // images whose patches are visited together stay near the core
 constexpr index_t apart = 16;  // between rows of columns, so that a column is not all in a few sets of the cache
 
 // One image with the convolution's padding around it.
