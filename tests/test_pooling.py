@@ -227,6 +227,8 @@ def test_gradient_adds_up_what_falls_on_one_cell(dtype: type) -> None:
 GATHERED = (
     PoolCase("apart", (3, 13, 15, 40)),
     PoolCase("overlapping", (2, 27, 25, 40), 3, 2, padding=1),
+    PoolCase("overlapping_unpadded", (2, 28, 27, 33), 3, 2),
+    PoolCase("overlapping_same", (2, 26, 28, 32), 3, 2, padding="same"),
     PoolCase("stride_1", (2, 12, 11, 33), 3, 1, padding="same"),
     PoolCase("gaps", (3, 26, 29, 40), 2, 3),
     PoolCase("global", (70, 7, 5, 66), (7, 5)),
@@ -248,7 +250,12 @@ def test_gradient_of_maxima_inside_and_outside_their_windows(case: PoolCase, dty
 
     moved = argmax.copy()
     moved[-1, -1, -1, -1] = 0
-    for codes in (argmax, moved):
+    # The end of a row, as if it were the pixel before the next one's first.
+    beside = argmax.copy()
+    width, channels = x.shape[2:]
+    row = argmax[-1, -1, 0, -1] // (width * channels)
+    beside[-1, -1, 0, -1] = row * width * channels - 1
+    for codes in (argmax, moved, beside):
         expected = reference.max_pool2d_gradient(grad, codes, x.shape).astype(dtype)
         for threads in (1, 3):
             dx = ops.max_pool2d_gradient(grad.astype(dtype), codes, x.shape, num_threads=threads)

@@ -14,15 +14,17 @@ struct Vectors {
     static constexpr int count = vectors;
 };
 
-// body(Vectors<u>{}, c, done) for blocks of u vectors from channel c on that cover all channels; channels >= lanes.
-// The last vector ends with the last channel, its first `done` lanes are done for the second time.
-template <class T, class Body>
+// body(Vectors<u>{}, c, done) for blocks of u <= most vectors from channel c on that cover all channels; channels >=
+// lanes. The last vector ends with the last channel, its first `done` lanes are done for the second time.
+template <class T, int most = most_vectors, class Body>
 FASTCONV_INLINE void for_channels(index_t channels, const Body& body) {
     constexpr int V = lanes<T>;
     index_t c = 0;
-    for (; c + most_vectors * V <= channels; c += most_vectors * V) body(Vectors<most_vectors>{}, c, 0);
-    for (; c + 4 * V <= channels; c += 4 * V) body(Vectors<4>{}, c, 0);
-    for (; c + 2 * V <= channels; c += 2 * V) body(Vectors<2>{}, c, 0);
+    for (; c + most * V <= channels; c += most * V) body(Vectors<most>{}, c, 0);
+    if constexpr (most > 4)
+        for (; c + 4 * V <= channels; c += 4 * V) body(Vectors<4>{}, c, 0);
+    if constexpr (most > 2)
+        for (; c + 2 * V <= channels; c += 2 * V) body(Vectors<2>{}, c, 0);
     for (; c + V <= channels; c += V) body(Vectors<1>{}, c, 0);
     if (c < channels) body(Vectors<1>{}, channels - V, static_cast<int>(c - (channels - V)));
 }

@@ -1,6 +1,11 @@
 // The gradient of max pooling, gathered (formula: MaxPoolGradient in table.hpp): an element of dx compares its own
 // place with those of the maxima of the windows around it. Nothing is cleared first, and dx is written once. Blocks
 // of channels as in pooling.cpp.
+//
+// Windows of 3x3 that meet at a stride of 2: two rows of dx are written from left to right, two pixels at a step. A
+// window of the row below adds to 2x3 pixels, one of the row above to the 1x3 they share: 9 comparisons; what falls
+// on the third column waits in 3 registers for the next step. In steps of 2 vectors of channels 6 registers wait, 8
+// hold maxima and their places.
 #include "kernels/channel_blocks.hpp"
 #include "kernels/registration.hpp"
 #include "simd/places.hpp"
@@ -9,6 +14,7 @@ namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
 using kernels::MaxPoolGradient;
+using kernels::MeetingWindows;
 using kernels::place_t;
 using kernels::WindowGradient;
 
@@ -106,6 +112,86 @@ index_t max_pool_gradient(const MaxPoolGradient<T>& op) noexcept {
     return sum_of_lanes<T>(found);
 }
 
+// A window's gradient where its maximum is at an offset from its first pixel.
+template <class T>
+struct Maxima {
+    vec<T> value;
+    ivec<T> offset;
+    mask<T> here{};
+
+    FASTCONV_INLINE Maxima(const T* grad, const std::int64_t* argmax, index_t origin)
+        : value(load(grad) + T(0)),  // as a sum that begins with zero
+          offset(load_narrow<T>(argmax) - lane_numbers<T>() - static_cast<place_t<T>>(origin)) {}
+    FASTCONV_INLINE vec<T> at(place_t<T> place) {
+        const mask<T> is_it = equal(offset, broadcast(place));
+        here |= is_it;
+        return zero_unless(is_it, value);
+    }
+};
+
+// Window q, or none, and the pixels w and w + 1, which are then complete; if `inner`, all that they touch exists.
+// What the first row waits for from above and below, and the second, is read from `waiting` and left over for the
+// next.
+template <bool inner, class T>
+FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t w, const T* waiting, T* left_over,
+                                ivec<T>& found) {
+    const index_t pixel = op.channels, width = op.width, left = w * pixel, place = op.origin + left;
+    const bool any = inner || q < op.windows, first = inner || op.dx[0], second = inner || op.dx[1];
+    const auto step = static_cast<place_t<T>>(pixel), row = static_cast<place_t<T>>(op.row);
+    const auto upper = op.above, lower = op.below;
+    T *const first_row = op.dx[0], *const second_row = op.dx[1];
+    const auto exists = [=](index_t column) { return inner || (w + column >= 0 && w + column < width); };
+    for_channels<T, 1>(
+        pixel, [&](auto, index_t c, int done) __attribute__((always_inline)) {
+            vec<T> above[3] = {}, below[3] = {}, next[3] = {};
+            if (any) {
+                const index_t from = q * pixel + c;
+                Maxima<T> ending(upper.grad + from, upper.argmax + from, place + c);
+                Maxima<T> beginning(lower.grad + from, lower.argmax + from, place + c);
+                FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
+                    if (exists(s) && first) above[s] = ending.at(s * step);
+                    if (exists(s) && first) below[s] = beginning.at(s * step);
+                    if (exists(s) && second) next[s] = beginning.at(s * step + row);
+                }
+                const mask<T> fresh = lanes_from<T>(done);
+                found = count_where<T>(beginning.here & fresh, count_where<T>(ending.here & fresh, found));
+            }
+            const T* wait = waiting + c;
+            T *const to = first_row + left + c, *const under = second_row + left + c, *const leave = left_over + c;
+            if (inner) {
+                __builtin_prefetch(to + 2 * pixel, 1);
+                __builtin_prefetch(to + 3 * pixel, 1);
+                __builtin_prefetch(under + 2 * pixel, 1);
+                __builtin_prefetch(under + 3 * pixel, 1);
+            }
+            if (exists(0) && first) store(to, load(wait) + above[0] + load(wait + pixel) + below[0]);
+            if (exists(1) && first) store(to + pixel, above[1] + below[1]);
+            if (exists(0) && second) store(under, load(wait + 2 * pixel) + next[0]);
+            if (exists(1) && second) store(under + pixel, next[1]);
+            store(leave, above[2]);
+            store(leave + pixel, below[2]);
+            store(leave + 2 * pixel, next[2]);
+        });
+}
+
+template <class T>
+index_t meeting_windows_gradient(const MeetingWindows<T>& op) noexcept {
+    const index_t pixel = op.channels, windows = op.dx[0] && op.dx[1] ? op.windows : 0;
+    T *waiting = op.room, *left_over = op.room + 3 * pixel;
+    for (index_t i = 0; i < 3 * pixel; ++i) waiting[i] = T(0);
+    ivec<T> found{};
+    for (index_t q = 0, w = -op.pad; w < op.width; ++q, w += 2) {
+        if (w >= 0 && w + 2 < op.width && q < windows)
+            two_pixels<true>(op, q, w, waiting, left_over, found);
+        else
+            two_pixels<false>(op, q, w, waiting, left_over, found);
+        T* const other = waiting;
+        waiting = left_over;
+        left_over = other;
+    }
+    return sum_of_lanes<T>(found);
+}
+
 // Argmax is as wide as a double already.
 void narrow_places(index_t size, const std::int64_t* argmax, std::int64_t* places) noexcept {
     for (index_t i = 0; i < size; ++i) places[i] = argmax[i];
@@ -126,6 +212,7 @@ template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
     table.window_gradient = window_gradient<T>;
     table.max_pool_gradient = max_pool_gradient<T>;
+    table.meeting_windows_gradient = meeting_windows_gradient<T>;
     table.narrow_places = narrow_places;
 }
 

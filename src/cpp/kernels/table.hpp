@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "common.hpp"
+#include "kernels/pooling_gradients.hpp"
 #include "kernels/sparse_gradients.hpp"
 #include "kernels/winograd.hpp"
 
@@ -129,51 +130,6 @@ struct PoolStrip {
     index_t origin;
 };
 
-// A place in an image, as wide as T.
-template <class T>
-struct place_of {
-    using type = std::int32_t;
-};
-template <>
-struct place_of<double> {
-    using type = std::int64_t;
-};
-template <class T>
-using place_t = typename place_of<T>::type;
-
-// The gradient of a pooling at `pixels` windows that no other window meets, lanes <= channels: for every tap i
-//   dx[to] = grad[from] / divisor, or with argmax: argmax[from] is origin + to ? grad[from] : 0
-//   from = m * channels + c,  to = m * dx_stride + tap_offsets[i] + c
-// origin + to < 2**31.
-template <class T>
-struct WindowGradient {
-    const T* grad;
-    const std::int64_t* argmax;  // null for the mean
-    const index_t* tap_offsets;
-    index_t taps, divisor;
-    index_t pixels, channels;
-    T* dx;
-    index_t dx_stride;
-    index_t origin;
-};
-
-// The gradient of max pooling at `pixels` pixels of dx that the same `windows` reach, lanes <= channels:
-//   dx[m * dx_stride + c] = sum over i of grad[at] where places[at] is origin + m * dx_stride + c, else 0
-//   at = m * stride + offsets[i] + c
-// as one chain of additions from 0 on. There may be no window at all.
-template <class T>
-struct MaxPoolGradient {
-    const T* grad;
-    const place_t<T>* places;
-    index_t stride;
-    const index_t* offsets;
-    index_t windows;
-    index_t pixels, channels;
-    T* dx;
-    index_t dx_stride;
-    index_t origin;
-};
-
 // A row of `windows` pooling windows of 2x2 outputs of a convolution (unit stride and dilation, no padding), pooled
 // with stride 2; y[n * y_stride + k], k < columns, and its code likewise (codes may be null):
 //   o[p][q] = bias[k] + sum_{r < tap_rows} sum_{d < depth} x[(p + r) * row_stride + (2n + q) * pixel_stride + d]
@@ -263,8 +219,9 @@ struct KernelsOf {
 
     void (*max_pool)(const PoolStrip<T>&) noexcept;
     void (*average_pool)(const PoolStrip<T>&) noexcept;
-    index_t (*window_gradient)(const WindowGradient<T>&) noexcept;     // returns how often argmax[from] was it
-    index_t (*max_pool_gradient)(const MaxPoolGradient<T>&) noexcept;  // returns how often places[at] was it
+    index_t (*window_gradient)(const WindowGradient<T>&) noexcept;           // returns how often argmax[from] was it
+    index_t (*max_pool_gradient)(const MaxPoolGradient<T>&) noexcept;        // returns how often places[at] was it
+    index_t (*meeting_windows_gradient)(const MeetingWindows<T>&) noexcept;  // returns how many maxima were in place
     // places[i] = argmax[i], or some negative number where that is no place below 2**31.
     void (*narrow_places)(index_t size, const std::int64_t* argmax, place_t<T>* places) noexcept;
 

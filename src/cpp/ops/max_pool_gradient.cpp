@@ -19,8 +19,9 @@ constexpr index_t fewest_maxima = 4096;
 constexpr index_t samples = 256;
 // Gathering compares each element of dx with the maxima of all windows around it. To clear dx and add each maximum
 // where it belongs is faster where nearly all of dx stays zero (7x7x2048 global: 0.34 instead of 0.43 ms), and where
-// windows overlap at a stride (55x55x96, 3x3, stride 2, batch 16: 2.3 instead of 3.5 ms); not at stride 1 (28x28x64,
-// 3x3, batch 16: 0.9 instead of 0.75 ms).
+// windows overlap at a stride (55x55x96, 3x3, stride 2, batch 16: 2.3 instead of 3.5 ms) but for windows_meet, which
+// have a kernel of their own (0.5 instead of 0.8 ms); not at stride 1 (28x28x64, 3x3, batch 16: 0.9 instead of 0.75
+// ms).
 constexpr index_t most_windows = 16, fewest_zeros = 16;
 
 struct AxisGuess {
@@ -37,7 +38,16 @@ struct AxisGuess {
     index_t windows_of_element() const { return (size() + stride - 1) / stride; }
 };
 
+// Whether each window meets its neighbours in one row or column of pixels. Vectors of 16 bytes are no faster than
+// adding each maximum where it belongs (the four layers of benchmarks/README.md: 0.4 to 1.0 times the speed).
+template <class T>
+bool windows_meet(const Pool2dShape& s) {
+    return s.pool_height == 3 && s.pool_width == 3 && s.stride_height == 2 && s.stride_width == 2 &&
+           dispatch::active<T>().lanes * sizeof(T) > 16;
+}
+
 // The smallest windows that hold the maxima looked at. Not seeing all of them costs time, never correctness.
+template <class T>
 std::optional<Pool2dShape> probable_windows(const PoolSizes& s, const std::int64_t* argmax) {
     const index_t total = s.output_size(), image_size = s.in_height * s.in_width * s.channels;
     if (total < fewest_maxima || image_size >= (index_t{1} << 31)) return {};
@@ -56,8 +66,41 @@ std::optional<Pool2dShape> probable_windows(const PoolSizes& s, const std::int64
     windows.pad_left = -columns.lowest;
     const index_t met = rows.windows_of_element() * columns.windows_of_element();
     const index_t apart = rows.stride * columns.stride;
+    const Pool2dShape shape{windows, s};
+    if (windows_meet<T>(shape)) return shape;
     if (met > most_windows || apart > fewest_zeros || (met > 1 && apart > 1)) return {};
-    return Pool2dShape{windows, s};
+    return shape;
+}
+
+// The gradient for windows that meet; found(n, count) as of gradient_of_windows_apart.
+template <class T, class Found>
+void gradient_of_meeting_windows(const Pool2dShape& s, const T* grad, const std::int64_t* argmax, T* dx,
+                                 int num_threads, const Found& found) {
+    const index_t row = s.in_width * s.channels, from_row = s.out_width * s.channels;
+    // Rows above the first and below the last window row, whose maxima are nowhere.
+    const runtime::Buffer<T> no_grad(static_cast<std::size_t>(from_row));
+    const runtime::Buffer<std::int64_t> no_argmax(static_cast<std::size_t>(from_row));
+    std::fill_n(no_grad.data(), from_row, T(0));
+    std::fill_n(no_argmax.data(), from_row, std::int64_t{-1});
+    const index_t pairs = (s.in_height + s.pad_top + 1) / 2, room_size = 6 * s.channels;
+    const int threads = gradient_threads(s, num_threads);
+    const runtime::Buffer<T> room(static_cast<std::size_t>(threads * room_size));
+    runtime::parallel_for(s.batch * pairs, threads, [&](index_t item, int thread) {
+        const index_t n = item / pairs, i = item % pairs, top = 2 * i - s.pad_top;
+        T* image = dx + n * s.in_height * row;
+        const auto windows = [&](index_t h) -> typename kernels::MeetingWindows<T>::Windows {
+            if (h < 0 || h >= s.out_height) return {no_grad.data(), no_argmax.data()};
+            const index_t first = (n * s.out_height + h) * from_row;
+            return {grad + first, argmax + first};
+        };
+        const auto target = [&](index_t h) { return h < 0 || h >= s.in_height ? nullptr : image + h * row; };
+        const kernels::MeetingWindows<T> pair = {windows(i - 1), windows(i),
+                                                 s.out_width,    s.channels,
+                                                 s.pad_left,     {target(top), target(top + 1)},
+                                                 s.in_width,     row,
+                                                 top * row,      room.data() + thread * room_size};
+        found(n, dispatch::active<T>().meeting_windows_gradient(pair));
+    });
 }
 
 // found[n] of the maxima of image n were in the windows of `s`.
@@ -66,6 +109,7 @@ void gather(const Pool2dShape& s, const T* grad, const std::int64_t* argmax, T* 
             std::vector<std::atomic<index_t>>& found, int num_threads) {
     const auto add = [&](index_t n, index_t count) { found[static_cast<std::size_t>(n)] += count; };
     if (windows_are_apart<T>(s)) return gradient_of_windows_apart(s, grad, argmax, dx, num_threads, add);
+    if (windows_meet<T>(s)) return gradient_of_meeting_windows(s, grad, argmax, dx, num_threads, add);
 
     using Place = kernels::place_t<T>;
     const auto& kernels = dispatch::active<T>();
@@ -95,7 +139,7 @@ void max_pool2d_gradient(const PoolSizes& s, const T* grad, const std::int64_t* 
                   image_size = s.in_height * s.in_width * s.channels;
     std::vector<std::atomic<index_t>> found;
     if (s.channels >= dispatch::active<T>().lanes) {
-        if (const auto shape = probable_windows(s, argmax)) {
+        if (const auto shape = probable_windows<T>(s, argmax)) {
             found = std::vector<std::atomic<index_t>>(static_cast<std::size_t>(s.batch));
             gather(*shape, grad, argmax, dx, found, num_threads);
         }
