@@ -3,8 +3,10 @@
 // found (or their sums) stay in 2 * most_vectors registers, half of all, while the window's taps pass by; the chains
 // of one hide the latency of the other, and windows of many taps read long runs of memory. What is left over in
 // channels is done as a whole vector that ends with the last channel, partly for the second time; fewer channels than
-// a vector has lanes are loaded in part.
+// a vector has lanes are loaded in part. Means of one channel, thus of the planes of NCHW images, are in
+// plane_means.hpp.
 #include "kernels/channel_blocks.hpp"
+#include "kernels/plane_means.hpp"
 #include "kernels/registration.hpp"
 #include "simd/places.hpp"
 
@@ -104,6 +106,7 @@ void average_pool(const PoolStrip<T>& op) noexcept {
     const bool power_of_two = (op.divisor & (op.divisor - 1)) == 0;
     const T share = T(1) / divisor;
     const auto mean = [&](vec<T> sum) { return power_of_two ? sum * share : sum / divisor; };
+    if (op.channels == 1 && op.y_stride == 1) return plane_means(op, mean);
     for (index_t m = 0; m < op.pixels; ++m) {
         const T* x = op.x + m * op.x_stride;
         T* y = op.y + m * op.y_stride;

@@ -1,6 +1,7 @@
 #include "ops/pool2d.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include "ops/gradient_strips.hpp"
@@ -73,6 +74,49 @@ std::vector<index_t> cells_inside(index_t in_length, index_t out_length, index_t
     return cells;
 }
 
+// Global pooling of images of one channel (planes of NCHW) as windows side by side in the one row of longer images:
+// strips of up to 64 windows instead of one.
+Pool2dShape side_by_side(Pool2dShape s) {
+    const bool global = s.out_height == 1 && s.out_width == 1 && s.pool_height == s.in_height &&
+                        s.pool_width == s.in_width && s.pad_top == 0 && s.pad_left == 0;
+    if (!global || s.channels != 1 || s.batch == 0) return s;
+    const index_t images = std::gcd(s.batch, index_t{64});
+    s.pool_width *= s.pool_height;
+    s.pool_height = s.stride_height = s.in_height = 1;
+    s.stride_width = s.pool_width;
+    s.in_width = s.pool_width * images;
+    s.out_width = images;
+    s.batch /= images;
+    return s;
+}
+
+// Whether windows of one channel fill the image without meeting, but for rows and columns at the end.
+bool windows_tile_plane(const Pool2dShape& s) {
+    return s.channels == 1 && s.pool_height == s.stride_height && s.pool_width == s.stride_width &&
+           s.dilation_height == 1 && s.dilation_width == 1 && s.pad_top == 0 && s.pad_left == 0 &&
+           s.out_height * s.stride_height <= s.in_height && s.out_width * s.stride_width <= s.in_width;
+}
+
+// The gradient of the mean for such windows: a row of dx is a row of shares, each as often as a window is wide; a row
+// of windows is that row, as often as a window is high.
+template <class T>
+void average_gradient_of_tiles(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
+    const T cells = static_cast<T>(s.pool_height * s.pool_width);
+    const index_t row = s.in_width, width = s.pool_width, covered = s.out_width * width;
+    runtime::parallel_for(s.batch * s.out_height, gradient_threads(s, num_threads), [&](index_t item, int) {
+        const index_t n = item / s.out_height, i = item % s.out_height, top = i * s.pool_height;
+        const T* from = grad + item * s.out_width;
+        T* first = dx + (n * s.in_height + top) * row;
+        if (width == 2)
+            for (index_t w = 0; w < s.out_width; ++w) first[2 * w] = first[2 * w + 1] = from[w] / cells;
+        else
+            for (index_t w = 0; w < s.out_width; ++w) std::fill_n(first + w * width, width, from[w] / cells);
+        std::fill(first + covered, first + row, T(0));
+        for (index_t h = 1; h < s.pool_height; ++h) std::copy_n(first, row, first + h * row);
+        if (i + 1 == s.out_height) std::fill(first + s.pool_height * row, first + (s.in_height - top) * row, T(0));
+    });
+}
+
 }  // namespace
 
 template <class T>
@@ -82,12 +126,14 @@ void max_pool2d(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax, in
 
 template <class T>
 void average_pool2d(const Pool2dShape& s, const T* x, T* y, int num_threads) {
-    for_all_strips<T>(s, x, y, nullptr, num_threads, dispatch::active<T>().average_pool);
+    for_all_strips<T>(side_by_side(s), x, y, nullptr, num_threads, dispatch::active<T>().average_pool);
 }
 
 template <class T>
 void average_pool2d_gradient(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
     if (s.input_size() == 0) return;
+    if (const Pool2dShape tiles = side_by_side(s); windows_tile_plane(tiles))
+        return average_gradient_of_tiles(tiles, grad, dx, num_threads);
     if (windows_are_apart<T>(s))
         return gradient_of_windows_apart<T>(s, grad, nullptr, dx, num_threads, [](index_t, index_t) {});
     // Each window hands grad / cells to its cells.

@@ -95,6 +95,12 @@ def is_planar(data_format: str, *images: npt.NDArray[Any]) -> bool:
     return data_format == "channels_first" and all(image.flags.c_contiguous for image in images)
 
 
+def planes(images: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """Packed (N, C, H, W) images as N * C images of one channel, for what takes channels apart."""
+    batch, channels, height, width = images.shape
+    return images.reshape(batch * channels, height, width, 1)
+
+
 def channels_last(
     operation: str, images: npt.NDArray[_Scalar], data_format: str, threads: int
 ) -> npt.NDArray[_Scalar]:

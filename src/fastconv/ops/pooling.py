@@ -19,7 +19,9 @@ from fastconv.ops._memory import (
     channels_last,
     channels_last_buffer,
     core_threads,
+    is_planar,
     packed,
+    planes,
     result,
     store,
 )
@@ -223,6 +225,9 @@ def average_pool2d(
     if data_format == "channels_last":
         _core.average_pool2d(packed(operation, x), y, geometry, threads)
         return y
+    if is_planar(data_format, x) and _planes_pay(x.shape, geometry):
+        _core.average_pool2d(planes(packed(operation, x)), planes(y), geometry, threads)
+        return y
     buffer = channels_last_buffer(operation, y, data_format)
     _core.average_pool2d(
         channels_last(operation, x, data_format, threads), buffer, geometry, threads
@@ -273,6 +278,11 @@ def average_pool2d_gradient(
     )
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad,))
+    if is_planar(data_format, grad) and _gradient_planes_pay(shape, geometry):
+        _core.average_pool2d_gradient(
+            planes(packed(operation, grad)), planes(dx), geometry, threads
+        )
+        return dx
     buffer = channels_last_buffer(operation, dx, data_format)
     _core.average_pool2d_gradient(
         channels_last(operation, grad, data_format, threads),
@@ -282,3 +292,35 @@ def average_pool2d_gradient(
     )
     store(buffer, dx, data_format, threads)
     return dx
+
+
+def _covers(x_shape: tuple[int, ...], geometry: tuple[int, ...]) -> bool:
+    """Whether the one window of a pooling of (N, C, H, W) images is the whole image."""
+    return geometry[:2] == x_shape[2:] and not any(geometry[6:])
+
+
+def _planes_pay(x_shape: tuple[int, ...], geometry: tuple[int, ...]) -> bool:
+    """Whether means of (N, C, H, W) images are faster plane by plane than by way of (N, H, W, C).
+
+    Time by way of (N, H, W, C) over that by planes, Zen 4, AVX-512, 1 thread, batch 8::
+
+        x          window, stride   gain    x         window, stride   gain
+        64x112x112     2x2, 2       3.2     1024x14x14    2x2, 2       1.1
+        64x112x112     3x3, 2       2.0      512x4x4      2x2, 2       0.14
+        256x56x56      2x2, 2       3.6      192x28x28    3x3, 1       0.6
+        64x56x56       3x3, 1       1.8      512x14x14    3x3, 1       0.2
+        512x28x28      2x2, 2       1.8      256x27x27    3x3, 3       0.2
+        128x40x40      2x2, 2       1.7     2048x7x7      global       2.8
+    """
+    row_stride, column_stride = geometry[2:4]
+    return _covers(x_shape, geometry) or (column_stride <= 2 and x_shape[3] * row_stride >= 48)
+
+
+def _gradient_planes_pay(x_shape: tuple[int, ...], geometry: tuple[int, ...]) -> bool:
+    """Whether their gradient is: of windows side by side, but in very small images.
+
+    As above: 2x2 windows of 64x112x112 5.8, 512x28x28 4.1, 1024x14x14 1.2, 512x4x4 0.3; 3x3 of
+    256x27x27 1.1; global of 2048x7x7 2.9.
+    """
+    side_by_side = geometry[:2] == geometry[2:4] and not any(geometry[6:])
+    return _covers(x_shape, geometry) or (side_by_side and x_shape[3] >= 14)
