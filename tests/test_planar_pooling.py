@@ -1,4 +1,4 @@
-"""Average pooling of (N, C, H, W) images and its gradient, plane by plane."""
+"""Average pooling of (N, C, H, W) images and the gradients of poolings, plane by plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from fastconv import ops, reference
-from support.arrays import DTYPES, Guarded, assert_same_bits, guarded_copy, in_format, reals
+from support.arrays import (
+    DTYPES,
+    Guarded,
+    assert_equal,
+    assert_same_bits,
+    guarded_copy,
+    in_format,
+    integers,
+    reals,
+)
 from support.bounds import assert_within_bound
 from support.cases import PoolCase
 
@@ -76,3 +85,39 @@ def test_global_mean_of_what_is_not_finite() -> None:
     y = ops.average_pool2d(x, 7, data_format="channels_first").ravel()
     assert np.isnan(y[0])
     assert y[1:].tolist() == [-np.inf, 0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3, 7, 64])
+@pytest.mark.parametrize("any_channel", [False, True])
+def test_gradient_of_maxima_at_any_places(dtype: type, channels: int, any_channel: bool) -> None:
+    shape = (2, 9, 11, channels)
+    grad = integers(0, 2, 5, 6, channels)
+    pixels = np.random.default_rng(1).integers(0, 9 * 11, grad.shape)
+    argmax = pixels * channels + np.arange(channels)
+    if any_channel:
+        argmax[1, 4, 5] = argmax[1, 4, 5, ::-1]
+    expected = reference.max_pool2d_gradient(grad, argmax, shape).astype(dtype)
+    planar_shape = (2, channels, 9, 11)
+    for threads in (1, 3):
+        out = Guarded(planar_shape, dtype)
+        ops.max_pool2d_gradient(
+            guarded_copy(in_format(grad, "channels_first").astype(dtype)).array,
+            guarded_copy(in_format(argmax, "channels_first")).array,
+            planar_shape,
+            data_format="channels_first",
+            out=out.array,
+            num_threads=threads,
+        )
+        assert_equal(out.array, in_format(expected, "channels_first"))
+        out.assert_guards_intact()
+
+
+@pytest.mark.parametrize("code", [-1, 9 * 11 * 3, 2**63 - 1, -(2**63)])
+def test_codes_outside_the_image_are_refused(code: int) -> None:
+    argmax = np.zeros((1, 3, 2, 2), np.int64) + np.arange(3).reshape(1, 3, 1, 1)
+    argmax[0, 1, 1, 1] = code
+    with pytest.raises(ValueError, match="argmax"):
+        ops.max_pool2d_gradient(
+            np.ones(argmax.shape), argmax, (1, 3, 9, 11), data_format="channels_first"
+        )

@@ -62,6 +62,9 @@ def max_pool2d(
 def max_pool2d_gradient(
     grad: FloatArray, argmax: Int64Array, dx: FloatArray, num_threads: int
 ) -> None: ...
+def planar_max_pool2d_gradient(
+    grad: FloatArray, argmax: Int64Array, dx: FloatArray, num_threads: int
+) -> bool: ...
 def average_pool2d(
     x: FloatArray, y: FloatArray, geometry: PoolGeometry, num_threads: int
 ) -> None: ...

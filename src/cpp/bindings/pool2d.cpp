@@ -37,6 +37,24 @@ void max_pool2d_gradient(const py::array& grad, const py::array& argmax, const p
     });
 }
 
+bool planar_max_pool2d_gradient(const py::array& grad, const py::array& argmax, const py::array& dx,
+                                int num_threads) {
+    bool done = false;
+    dispatch("planar_max_pool2d_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
+        check.rank("grad", grad, 4);
+        check.rank("dx", dx, 4);
+        check.same_shape("argmax", argmax, grad);
+        const T* grad_data = check.input<T>("grad", grad);
+        const std::int64_t* argmax_data = check.input<std::int64_t>("argmax", argmax);
+        const index_t batch = grad.shape(0), channels = grad.shape(1);
+        T* dx_data = check.output<T>("dx", dx, {batch, channels, dx.shape(2), dx.shape(3)});
+        const ops::PoolSizes sizes{batch, dx.shape(2), dx.shape(3), channels, grad.shape(2), grad.shape(3)};
+        const py::gil_scoped_release release;
+        done = ops::planar_max_pool2d_gradient(sizes, grad_data, argmax_data, dx_data, num_threads);
+    });
+    return done;
+}
+
 void average_pool2d(const py::array& x, const py::array& y, const PoolIntegers& geometry, int num_threads) {
     dispatch("average_pool2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
@@ -67,6 +85,8 @@ void bind_pool2d(py::module_& m) {
     m.def("max_pool2d", &max_pool2d, arg("x"), arg("y"), arg("argmax").none(true), arg("geometry"),
           arg("num_threads"));
     m.def("max_pool2d_gradient", &max_pool2d_gradient, arg("grad"), arg("argmax"), arg("dx"), arg("num_threads"));
+    m.def("planar_max_pool2d_gradient", &planar_max_pool2d_gradient, arg("grad"), arg("argmax"), arg("dx"),
+          arg("num_threads"));
     m.def("average_pool2d", &average_pool2d, arg("x"), arg("y"), arg("geometry"), arg("num_threads"));
     m.def("average_pool2d_gradient", &average_pool2d_gradient, arg("grad"), arg("dx"), arg("geometry"),
           arg("num_threads"));

@@ -181,6 +181,10 @@ def max_pool2d_gradient(
     codes = codes_array(operation, argmax, grad.shape)
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad, codes))
+    if is_planar(data_format, grad, codes) and _core.planar_max_pool2d_gradient(
+        packed(operation, grad), packed(operation, codes), dx, threads
+    ):
+        return dx
     buffer = channels_last_buffer(operation, dx, data_format)
     try:
         _core.max_pool2d_gradient(
