@@ -33,8 +33,8 @@ class TiledPool {
     Range windows(Range rows) const { return {rows.begin * grid_.columns, rows.end * grid_.columns}; }
 
     // As BandedPool::run, some windows, counted row after row through one image or through several whole ones, and
-    // some blocks of it, with codes unless they are null. False, with nothing written, if a sum in the rows of the windows might not be finite: NaN needs the
-    // other.
+    // some blocks of it, with codes unless they are null. False, with nothing written, if a sum in the rows of the
+    // windows might not be finite: NaN needs the other.
     bool run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
              T* buffer) const;
 
