@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "ops/banded_pool.hpp"
 #include "ops/sparse_gradients.hpp"
@@ -74,6 +75,143 @@ void gradients_of_dense(const Conv2dShape& s, const T* x, const T* kernel, const
     if (dbias) bias_gradient(s.batch * s.out_height * s.out_width, s.out_channels, grad, dbias, num_threads);
 }
 
+// What is read and written.
+template <class T>
+struct Images {
+    const Conv2dShape& conv;
+    const Pool2dShape& pool;
+    const T* x;
+    Activation activation;
+    T* y;
+    Maxima maxima;
+
+    const T* in(index_t n) const { return x + n * conv.in_height * conv.in_width * conv.in_channels; }
+    // Of results and maxima.
+    index_t place(index_t n) const { return n * pool.out_height * pool.out_width * pool.channels; }
+};
+
+// What a thread computes at once: rows of windows in some images, blocks of output channels.
+struct Piece {
+    Range images, rows, blocks;
+};
+
+// So few rows that every thread has two pieces.
+index_t fair_rows(const Conv2dShape& s, const Pool2dShape& p, int threads) {
+    const index_t wanted = threads > 1 ? 2 * threads : 1;
+    return std::clamp<index_t>(s.batch * p.out_height / wanted, 1, p.out_height);
+}
+
+// One image at a time, `rows` of it, the blocks in `parts`.
+std::vector<Piece> bands(const Conv2dShape& s, const Pool2dShape& p, index_t rows, index_t blocks, index_t parts) {
+    std::vector<Piece> all;
+    for (index_t n = 0; n < s.batch; ++n)
+        for (index_t row = 0; row < p.out_height; row += rows)
+            for (index_t part = 0; part < parts; ++part) {
+                const auto [begin, end] = runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
+                all.push_back({{n, n + 1}, {row, std::min(p.out_height, row + rows)}, {begin, end}});
+            }
+    return all;
+}
+
+// At most so many whole images at a time, fewer towards the end of a thread's share: so all threads end together.
+std::vector<Piece> groups(const Conv2dShape& s, const Pool2dShape& p, index_t most, index_t blocks, int threads) {
+    std::vector<Piece> all;
+    for (int thread = 0; thread < threads; ++thread) {
+        const auto [begin, end] = runtime::share(s.batch, thread, threads);
+        for (index_t first = begin, last; first < end; first = last) {
+            const index_t left = end - first;
+            last = first + std::min(most, threads > 1 ? (left + 1) / 2 : left);
+            all.push_back({{first, last}, {0, p.out_height}, {0, blocks}});
+        }
+    }
+    return all;
+}
+
+// Blocks of channels apart only where there are too few images for the threads.
+template <class T>
+std::vector<Piece> pieces_of(const TiledPool<T>& tiled, const Conv2dShape& s, const Pool2dShape& p, int threads) {
+    const index_t rows = std::min(p.out_height, tiled.rows_at_once());
+    if (s.batch < threads) return bands(s, p, rows, tiled.blocks(), std::min<index_t>(tiled.blocks(), threads));
+    const index_t fair = std::min(rows, fair_rows(s, p, threads));
+    if (fair < p.out_height) return bands(s, p, fair, tiled.blocks(), 1);
+    return groups(s, p, tiled.images_at_once(), tiled.blocks(), threads);
+}
+
+index_t most_rows(const std::vector<Piece>& all) {
+    index_t most = 0;
+    for (const Piece& piece : all) most = std::max(most, piece.images.size() * piece.rows.size());
+    return most;
+}
+
+// All rows but those that TiledPool::run() refuses, which are returned. Each is judged by its own values, so that the
+// bits do not depend on what is computed at once.
+template <class T>
+std::vector<Piece> run_tiled(const TiledPool<T>& tiled, const Images<T>& images, int num_threads) {
+    const Conv2dShape& s = images.conv;
+    const Pool2dShape& p = images.pool;
+    const Maxima maxima = images.maxima;
+    const int threads =
+        runtime::thread_count(s.batch * p.out_height * tiled.blocks(), s.multiplications(), num_threads);
+    const std::vector<Piece> all = pieces_of(tiled, s, p, threads);
+    const index_t buffer_size = tiled.buffer_size(most_rows(all));
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
+    const bool own_codes = maxima.argmax && !maxima.codes;
+    const runtime::Buffer<std::uint8_t> code_buffer(static_cast<std::size_t>(own_codes ? p.output_size() : 0));
+    std::uint8_t* const codes = own_codes ? code_buffer.data() : maxima.codes;
+    const WindowCodes window(s);
+
+    const auto run = [&](const Piece& piece, int thread) {
+        const index_t place = images.place(piece.images.begin), images_before = piece.images.size() - 1;
+        const Range windows = tiled.windows({piece.rows.begin, images_before * p.out_height + piece.rows.end});
+        if (!tiled.run(windows, piece.blocks, images.in(piece.images.begin), images.activation, images.y + place,
+                       codes ? codes + place : nullptr, buffers.data() + thread * buffer_size))
+            return false;
+        for (index_t n = piece.images.begin; maxima.argmax && n < piece.images.end; ++n)
+            for_windows(s, p, piece.rows, tiled.columns(piece.blocks), [&](index_t i, index_t corner) {
+                maxima.argmax[images.place(n) + i] = corner + window.offset[codes[images.place(n) + i] & 3];
+            });
+        return true;
+    };
+    std::vector<std::uint8_t> refused(static_cast<std::size_t>(s.batch * p.out_height));
+    std::atomic<bool> any{false};
+    runtime::parallel_for(static_cast<index_t>(all.size()), threads, [&](index_t item, int thread) {
+        const Piece& piece = all[static_cast<std::size_t>(item)];
+        if (run(piece, thread)) return;
+        for (index_t n = piece.images.begin; n < piece.images.end; ++n) {
+            for (index_t row = piece.rows.begin; row < piece.rows.end; ++row) {
+                if (run({{n, n + 1}, {row, row + 1}, piece.blocks}, thread) || piece.blocks.begin > 0) continue;
+                refused[static_cast<std::size_t>(n * p.out_height + row)] = 1;
+                any = true;
+            }
+        }
+    });
+    std::vector<Piece> left;
+    for (index_t i = 0; any && i < s.batch * p.out_height; ++i) {
+        const index_t n = i / p.out_height, row = i % p.out_height;
+        if (refused[static_cast<std::size_t>(i)]) left.push_back({{n, n + 1}, {row, row + 1}, {}});
+    }
+    return left;
+}
+
+// Rows of single images with all their channels.
+template <class T>
+void run_banded(const BandedPool<T>& banded, const Images<T>& images, const T* bias, const std::vector<Piece>& all,
+                int num_threads) {
+    const Conv2dShape& s = images.conv;
+    const Maxima maxima = images.maxima;
+    const auto items = static_cast<index_t>(all.size());
+    const int threads = runtime::thread_count(items, s.multiplications(), num_threads);
+    const index_t buffer_size = banded.buffer_size(most_rows(all));
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
+    runtime::parallel_for(items, threads, [&](index_t item, int thread) {
+        const Piece& piece = all[static_cast<std::size_t>(item)];
+        const index_t n = piece.images.begin, place = images.place(n);
+        banded.run(piece.rows, images.in(n), bias, images.activation, images.y + place,
+                   {maxima.argmax ? maxima.argmax + place : nullptr, maxima.codes ? maxima.codes + place : nullptr},
+                   buffers.data() + thread * buffer_size);
+    });
+}
+
 }  // namespace
 
 bool has_codes(const Conv2dShape& s, const Pool2dShape& p) {
@@ -87,66 +225,16 @@ template <class T>
 void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel, const T* bias,
                        Activation activation, T* y, Maxima maxima, int num_threads) {
     if (p.output_size() == 0) return;
+    const Images<T> images{s, p, x, activation, y, maxima};
+    if (const auto tiled = TiledPool<T>::make(s, p, kernel, bias, num_threads)) {
+        const std::vector<Piece> left = run_tiled(*tiled, images, num_threads);
+        if (!left.empty()) run_banded(BandedPool<T>(s, p, kernel, num_threads), images, bias, left, num_threads);
+        return;
+    }
     const BandedPool<T> banded(s, p, kernel, num_threads);
-    const auto tiled = TiledPool<T>::make(s, p, kernel, bias, num_threads);
-
-    // As many rows as the buffers like, fewer if threads would run out of bands, then blocks of channels apart.
-    const index_t blocks = tiled ? tiled->blocks() : 1;
-    const int threads = runtime::thread_count(s.batch * p.out_height * blocks, s.multiplications(), num_threads);
-    const index_t wanted = threads > 1 ? 2 * threads : 1;
-    const index_t parts = s.batch < threads ? std::min<index_t>(blocks, threads) : 1;
-    index_t band = tiled ? std::min(p.out_height, tiled->rows_at_once()) : banded.rows_at_once();
-    band = std::clamp<index_t>(s.batch * parts * p.out_height / wanted, 1, band);
-    if (parts > 1) band = std::min(p.out_height, tiled->rows_at_once());
-    const index_t bands = (p.out_height + band - 1) / band;
-
-    // Or several images together, so that all threads have as many groups of them.
-    const bool whole = tiled && bands == 1 && parts == 1;
-    const index_t wanted_groups = pieces(s.batch, whole ? tiled->images_at_once() : 1);
-    const index_t groups = std::min(s.batch, pieces(wanted_groups, threads) * threads);
-    const index_t most_images = pieces(s.batch, groups);
-
-    const index_t image_in = s.in_height * s.in_width * s.in_channels;
-    const index_t image_out = p.out_height * p.out_width * p.channels;
-    const index_t buffer_size =
-        std::max(banded.buffer_size(band), tiled ? tiled->buffer_size(most_images * band) : 0);
-    const index_t code_size = maxima.argmax && !maxima.codes ? image_out : 0;
-    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
-    const runtime::Buffer<std::uint8_t> code_buffers(static_cast<std::size_t>(s.batch * code_size));
-    std::uint8_t* const codes = code_size ? code_buffers.data() : maxima.codes;
-    const WindowCodes window(s);
-    runtime::parallel_for(groups * bands * parts, threads, [&](index_t item, int thread) {
-        const index_t part = item % parts, begin = item / parts % bands * band;
-        const Range band_rows{begin, std::min(p.out_height, begin + band)};
-        const auto share = runtime::share(blocks, static_cast<int>(part), static_cast<int>(parts));
-        const Range own_blocks{share.first, share.second};
-        T* buffer = buffers.data() + thread * buffer_size;
-        const auto run_tiled = [&](Range images, Range rows) {
-            const index_t first = images.begin * image_out, images_before = images.size() - 1;
-            const Range windows = tiled->windows({rows.begin, images_before * p.out_height + rows.end});
-            const bool done = tiled->run(windows, own_blocks, x + images.begin * image_in, activation, y + first,
-                                         codes ? codes + first : nullptr, buffer);
-            for (index_t n = images.begin; done && maxima.argmax && n < images.end; ++n)
-                for_windows(s, p, rows, tiled->columns(own_blocks), [&](index_t i, index_t corner) {
-                    maxima.argmax[n * image_out + i] = corner + window.offset[codes[n * image_out + i] & 3];
-                });
-            return done;
-        };
-        const auto [first_image, last_image] =
-            runtime::share(s.batch, static_cast<int>(item / parts / bands), static_cast<int>(groups));
-        if (tiled && run_tiled({first_image, last_image}, band_rows)) return;
-        // Each row by the rule that its own values ask for, so that the bits do not depend on the bands.
-        const index_t step = tiled ? 1 : band_rows.size();
-        for (index_t n = first_image; n < last_image; ++n) {
-            const Maxima of_image{maxima.argmax ? maxima.argmax + n * image_out : nullptr,
-                                  maxima.codes ? maxima.codes + n * image_out : nullptr};
-            for (index_t row = band_rows.begin; row < band_rows.end; row += step) {
-                const Range rows{row, row + step};
-                if (!(tiled && run_tiled({n, n + 1}, rows)) && part == 0)
-                    banded.run(rows, x + n * image_in, bias, activation, y + n * image_out, of_image, buffer);
-            }
-        }
-    });
+    const index_t fair =
+        fair_rows(s, p, runtime::thread_count(s.batch * p.out_height, s.multiplications(), num_threads));
+    run_banded(banded, images, bias, bands(s, p, std::min(fair, banded.rows_at_once()), 1, 1), num_threads);
 }
 
 template <class T>
