@@ -25,8 +25,8 @@ struct WinogradInput {
     index_t position_stride;
 };
 
-// u[position][block][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
-// columns into blocks for BatchReduce, block_stride apart. flip: taps in reverse order.
+// u[block][position][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
+// columns into blocks for BatchReduce. flip: taps in reverse order.
 template <class T>
 struct WinogradWeights {
     const T* g;
@@ -51,14 +51,14 @@ struct WinogradPool {
     index_t y_stride;
 };
 
-// The same from v and from u with a width of `lanes`, blocks of columns dense: u[position][k / lanes][c][k % lanes].
+// The same from v and from u[k / lanes][position][c][k % lanes].
 template <class T>
 struct WinogradConvPool {
     const T* v;
     index_t v_position_stride;
     index_t tiles, channels;
     const T* u;
-    index_t u_position_stride;
+    index_t u_position_stride, u_block_stride;
     index_t columns;
     const T* bias;
     Activation activation;
@@ -112,7 +112,7 @@ template <class T>
 struct WinogradFew {
     WinogradPatches<T> patches;
     const T* u;
-    index_t u_position_stride;
+    index_t u_position_stride, u_block_stride;
     index_t columns;
     const T* bias;  // may be null
     Activation activation;

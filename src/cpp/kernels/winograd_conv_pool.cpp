@@ -71,8 +71,8 @@ void winograd_conv_pool(const WinogradConvPool<T>& op) noexcept {
         const index_t tiles = (left + groups - 1) / groups;
         for (index_t k = 0; k < op.columns; k += V) {
             const index_t place = first * op.y_stride + k;
-            run_of<T>[tiles - 1](op, op.v + first * op.channels, op.u + k * op.channels, op.bias + k, op.y + place,
-                                 op.codes ? op.codes + place : nullptr);
+            run_of<T>[tiles - 1](op, op.v + first * op.channels, op.u + k / V * op.u_block_stride, op.bias + k,
+                                 op.y + place, op.codes ? op.codes + place : nullptr);
         }
         first += tiles;
     }

@@ -107,7 +107,8 @@ FASTCONV_INLINE void run_one_channel(const WinogradFew<T>& op, const Finish& fin
         for (index_t k = 0; k < op.columns; k += lanes<T>) {
             const vec<T> shift = op.bias ? load(op.bias + k) : vec<T>{};
             vec<T> u[16];
-            FASTCONV_UNROLL for (int i = 0; i < 16; ++i) u[i] = load(op.u + k + i * op.u_position_stride);
+            FASTCONV_UNROLL for (int i = 0; i < 16; ++i) u[i] =
+                load(op.u + k / lanes<T> * op.u_block_stride + i * op.u_position_stride);
             for (index_t n = 0; n < count; ++n) {
                 vec<T> y[4];
                 outputs<T>(patches.v[0] + 2 * n, u, shift, y);
@@ -127,7 +128,7 @@ FASTCONV_INLINE void run(const WinogradFew<T>& op, const Finish& finish) {
             constexpr int number = sizeof(y) / sizeof(y[0]);
             for (index_t k = 0; k < op.columns; k += lanes<T>) {
                 const vec<T> shift = op.bias ? load(op.bias + k) : vec<T>{};
-                outputs<T, number>(patches.v[0] + 2 * channels * n, channels, op.u + k * channels,
+                outputs<T, number>(patches.v[0] + 2 * channels * n, channels, op.u + k / lanes<T> * op.u_block_stride,
                                    op.u_position_stride, shift, y);
                 FASTCONV_UNROLL for (int i = 0; i < number; ++i) finish(first + n + i, k, y[i]);
             }

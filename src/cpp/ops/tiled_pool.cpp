@@ -166,6 +166,7 @@ void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation a
                count, static_cast<int>(s.in_channels)},
               weights.of_group(0) + blocks.begin * weights.block_stride,
               weights.position_stride,
+              weights.block_stride,
               columns.size(),
               bias_.data() + columns.begin,
               activation},
@@ -185,9 +186,9 @@ void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activat
         const TransformedWeights<T>& weights = winograd_->weights();
         dispatch::active<T>().winograd_conv_pool(
             {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels,
-             weights.of_group(0) + blocks.begin * weights.block_stride, weights.position_stride, columns.size(),
-             bias_.data() + columns.begin, activation, y + columns.begin, codes ? codes + columns.begin : nullptr,
-             conv_.out_channels});
+             weights.of_group(0) + blocks.begin * weights.block_stride, weights.position_stride, weights.block_stride,
+             columns.size(), bias_.data() + columns.begin, activation, y + columns.begin,
+             codes ? codes + columns.begin : nullptr, conv_.out_channels});
         return;
     }
     T* m = buffer + winograd_->v_size(tiles);

@@ -22,9 +22,9 @@ TransformedWeights<T>::TransformedWeights(index_t channels, index_t columns, ind
       columns(columns),
       vectors(vectors),
       width(vectors * dispatch::active<T>().lanes),
-      block_stride(channels * width),
-      position_stride(ops::position_stride<T>((columns + width - 1) / width * block_stride)),
-      group_stride(16 * position_stride),
+      position_stride(ops::position_stride<T>(channels * width)),
+      block_stride(16 * position_stride),
+      group_stride(pieces(columns, width) * block_stride),
       data(static_cast<std::size_t>(groups * group_stride)) {}
 
 namespace {

@@ -60,7 +60,7 @@ template <class T>
 void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
                        const TiledImages& images, Range tiles, Range channels, const T* x, T* v);
 
-// The weights as the products read them: [group][position][block of columns][channel][width].
+// The weights as the products read them: [group][block of columns][position][channel][width].
 template <class T>
 struct TransformedWeights {
     // `vectors` of columns in a block.
@@ -72,7 +72,7 @@ struct TransformedWeights {
 
     index_t channels, columns;  // of a group
     int vectors;
-    index_t width, block_stride, position_stride, group_stride;
+    index_t width, position_stride, block_stride, group_stride;
     runtime::Buffer<T> data;
 
   private:

@@ -108,6 +108,7 @@ bool WinogradConv2d<T>::run_few(Range tiles, const T* x, const T* bias, Activati
                static_cast<int>(in_.channels)},
               weights.of_group(0),
               weights.position_stride,
+              weights.block_stride,
               out_.channels,
               bias,
               activation},
