@@ -50,6 +50,9 @@ SIZES = {
     "streamed_from_far": (3, 1100, 530),
     "streamed_by_blocks": (40, 700, 530),
     "outer_product_along_rows": (300, 5, 330),
+    "outer_product_of_few_columns": (1001, 1, 10),
+    "outer_product_in_parallel": (700, 1, 260),
+    "few_rows": (4, 70, 67),
     **{
         f"tail_{m}_{k}_{n}": (m, k, n)
         for m, k, n in zip(TAILS, TAILS[7:] + TAILS[:7], TAILS[::-1], strict=True)
@@ -150,6 +153,7 @@ ROW_OF_BATCH_SIZES = [
     (41, 167, 6),
     (41, 170, 20),
     (41, 1100, 530),
+    (9, 1024, 70),
 ]
 
 
@@ -164,10 +168,22 @@ def test_row_of_a_batch_equals_the_row_alone(
     a = reals(0, rows, depth).astype(dtype)
     b = stored(reals(1, depth, columns), transpose_b).astype(dtype)
     batch = ops.matmul(a, b, transpose_b=transpose_b, num_threads=num_threads)
-    for row in range(0, rows, 5):
-        one = slice(row, row + 1)
-        alone = ops.matmul(a[one].copy(), b, transpose_b=transpose_b)
-        assert_same_bits(batch[one], alone, f"row {row}")
+    for first in range(0, rows, 5):
+        for count in (1, 3):
+            some = slice(first, first + count)
+            alone = ops.matmul(a[some].copy(), b, transpose_b=transpose_b)
+            assert_same_bits(batch[some], alone, f"{count} rows from {first}")
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outer_product_past_the_caches(dtype: type) -> None:
+    # 25 MB, and 64 columns: whole cache lines.
+    a, b = integers(0, 98304 if dtype is np.float32 else 49152, 1), integers(1, 1, 64)
+    left, right = a.astype(dtype), b.astype(dtype)
+    y = ops.matmul(left, right)
+    assert y.nbytes >= 24 << 20
+    assert_equal(y, (left * right).astype(dtype))
 
 
 @pytest.mark.usefixtures("isa")

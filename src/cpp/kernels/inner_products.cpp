@@ -99,46 +99,60 @@ void inner_products(const InnerProducts<T>& op) noexcept {
     }
 }
 
-// One row, at most a vector of columns: accumulator i sums k = i, i + V, i + 2V, ...
-template <class T>
-void row_in_place(const InnerProducts<T>& op, const T* a, const T* b, const T* bias, T* c, int columns) noexcept {
+// One row, all columns. V rows of b as they lie in memory are Columns vectors; element i of them is of row i /
+// Columns, and each has a sum of its own: that of lane l = i / Columns for column i % Columns.
+template <class T, int Columns>
+void row_in_place(const InnerProducts<T>& op, const T* a, T* c) noexcept {
     constexpr int V = lanes<T>;
-    vec<T> acc[V] = {};
-    alignas(vector_bytes) T a_copy[V], b_copy[V][V];
-    // Steps of V rows as long as a whole vector can be read from each of them.
-    const T* last = op.b + op.columns * op.depth - V - (V - 1) * op.columns;
-    index_t stride = op.columns, steps = b <= last ? (last - b) / (V * stride) + 1 : 0;
-    if (steps > op.depth / V) steps = op.depth / V;
-    const T *a_rest = a + steps * V, *b_rest = b + steps * V * stride;
-    index_t rest = op.depth - steps * V;
-    for (;;) {
-        for (; steps > 0; --steps, a += V, b += V * stride)
-            FASTCONV_UNROLL for (int i = 0; i < V; ++i) acc[i] += a[i] * load(b + i * stride);
-        if (rest <= 0) break;
-        // The rest from a copy with zeros around it, by the same code as above.
-        for (int i = 0; i < V; ++i) {
-            a_copy[i] = i < rest ? a_rest[i] : T(0);
-            for (int n = 0; n < V; ++n) b_copy[i][n] = i < rest && n < columns ? b_rest[i * op.columns + n] : T(0);
+    vec<T> acc[Columns] = {};
+    ivec<T> row[Columns];
+    FASTCONV_UNROLL for (int i = 0; i < Columns; ++i) FASTCONV_UNROLL for (int l = 0; l < V; ++l) row[i][l] =
+        (i * V + l) / Columns;
+    const T* b = op.b;
+    alignas(vector_bytes) T a_copy[V], b_copy[Columns * V];
+    index_t steps = op.depth / V;
+    const int rest = static_cast<int>(op.depth % V);
+    const T *a_end = a + steps * V, *b_end = b + steps * V * Columns;
+    for (bool last = rest == 0;; last = true) {
+        for (; steps > 0; --steps, a += V, b += V * Columns) {
+            const vec<T> factors = load(a);
+            FASTCONV_UNROLL for (int i = 0; i < Columns; ++i) acc[i] +=
+                pick(factors, factors, row[i]) * load(b + i * V);
         }
-        a = a_copy, b = b_copy[0];
-        a_rest += V, b_rest += V * op.columns;
-        stride = V, steps = 1, rest -= V;
+        if (last) break;
+        // The rest from a copy with zeros behind it, by the same code.
+        store(a_copy, load_first(a_end, rest));
+        for (int i = 0; i < Columns * V; ++i) b_copy[i] = i < rest * Columns ? b_end[i] : T(0);
+        a = a_copy, b = b_copy, steps = 1;
     }
-    FASTCONV_UNROLL for (int half = V / 2; half > 0; half /= 2) FASTCONV_UNROLL for (int i = 0; i < half; ++i)
-        acc[i] += acc[i + half];
-    alignas(vector_bytes) T sums[V];
-    store(sums, acc[0]);
-    for (int n = 0; n < columns; ++n) c[n] = finished(sums[n], bias ? bias + n : nullptr, op.activation);
+    alignas(vector_bytes) T sums[Columns * V];
+    FASTCONV_UNROLL for (int i = 0; i < Columns; ++i) store(sums + i * V, acc[i]);
+    for (int half = V / 2 * Columns; half >= Columns; half /= 2)
+        for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+    for (int n = 0; n < Columns; ++n) c[n] = finished(sums[n], op.bias ? op.bias + n : nullptr, op.activation);
 }
+
+// of[columns - 1], as many as there may be lanes and a half
+template <class T>
+struct RowsInPlace {
+    static constexpr int most = 3 * lanes<T> / 2;
+    void (*of[most])(const InnerProducts<T>&, const T*, T*) noexcept = {};
+
+    template <int Columns>
+    constexpr void fill() {
+        of[Columns - 1] = row_in_place<T, Columns>;
+        if constexpr (Columns > 1) fill<Columns - 1>();
+    }
+    constexpr RowsInPlace() { fill<most>(); }
+};
+
+template <class T>
+constexpr RowsInPlace<T> rows_in_place;
 
 template <class T>
 void inner_products_in_place(const InnerProducts<T>& op) noexcept {
-    constexpr int V = lanes<T>;
-    for (index_t row = 0; row < op.rows; ++row)
-        for (index_t column = 0; column < op.columns; column += V)
-            row_in_place(op, op.a + row * op.a_row_stride, op.b + column, op.bias ? op.bias + column : nullptr,
-                         op.c + row * op.c_row_stride + column,
-                         static_cast<int>(op.columns - column < V ? op.columns - column : V));
+    for (index_t m = 0; m < op.rows; ++m)
+        rows_in_place<T>.of[op.columns - 1](op, op.a + m * op.a_row_stride, op.c + m * op.c_row_stride);
 }
 
 template <class T>

@@ -13,6 +13,7 @@ Kernels make_kernels() noexcept {
     register_max_pool_gradient(table);
     register_depthwise(table);
     register_inner_products(table);
+    register_outer_product(table);
     register_peak(table);
     register_pooling(table);
     register_elementwise(table);
@@ -21,6 +22,7 @@ Kernels make_kernels() noexcept {
     register_dropout(table);
     register_sparse_gradients(table);
     register_transpose(table);
+    register_transposed_product(table);
     register_winograd(table);
     register_winograd_conv_pool(table);
     register_winograd_few(table);

@@ -94,7 +94,9 @@ struct DepthwiseGradient {
 //   C[m][n] = activation(bias[n] + sum_{k < depth} a[m * a_row_stride + k] * B[k][n])
 //   C[m][n] = c[m * c_row_stride + n]
 //   B[k][n] = b[n * b_stride + k] of inner_products
-//   B[k][n] = b[k * columns + n]  of inner_products_in_place, where nothing has to be transposed first
+//   B[k][n] = b[k * columns + n]  of inner_products_in_place, where nothing has to be transposed first; at most one
+//   and
+//                                 a half vectors of columns
 //
 // Both give the same bits: lane l sums k = l, l + lanes, l + 2 lanes, ... in that order, then the upper half of the
 // lanes is added to the lower until one is left.
@@ -105,6 +107,27 @@ struct InnerProducts {
     const T* b;
     index_t b_stride;
     index_t rows, columns, depth;
+    const T* bias;  // may be null
+    Activation activation;
+    T* c;
+    index_t c_row_stride;
+};
+
+// Few rows of A times a transposed matrix, in the order of additions of batch_reduce in passes:
+//
+//   C[m][n] = activation(bias[n] + sum over passes of sum_{k of the pass} a[m * a_row_stride + k] * b[n * depth + k])
+//   C[m][n] = c[m * c_row_stride + n]
+//
+// A pass is `pass` steps of k, the last one fewer. Each pass is one chain of additions by k; it is added to those
+// before. 1 <= rows <= transposed_product_rows; depth and pass are at least transposed_product_depth.
+constexpr int transposed_product_rows = 4;
+constexpr index_t transposed_product_depth = 4;
+template <class T>
+struct TransposedProduct {
+    const T* a;
+    index_t a_row_stride;
+    const T* b;
+    index_t rows, columns, depth, pass;
     const T* bias;  // may be null
     Activation activation;
     T* c;
@@ -198,6 +221,11 @@ struct KernelsOf {
     int inner_product_rows;  // the most rows of a tile; 0, and no kernels, where batch_reduce is faster
     void (*inner_products)(const InnerProducts<T>&) noexcept;
     void (*inner_products_in_place)(const InnerProducts<T>&) noexcept;
+
+    void (*transposed_product)(const TransposedProduct<T>&) noexcept;
+    // c[m * columns + n] = 0 + a[m] * b[n], rows x columns; `stream`: c, aligned to cache lines, goes past the
+    // caches.
+    void (*outer_product)(index_t rows, index_t columns, const T* a, const T* b, T* c, bool stream) noexcept;
 
     void (*conv_pool)(const ConvPoolStrip<T>&) noexcept;
     void (*winograd_input)(const WinogradInput<T>&) noexcept;

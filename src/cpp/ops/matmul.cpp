@@ -6,6 +6,7 @@
 #include "dispatch/kernels.hpp"
 #include "ops/blocked_kernel_gradient.hpp"
 #include "ops/right_factor.hpp"
+#include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -15,19 +16,55 @@ constexpr index_t transposed_columns = 32;              // fewer make c^T = b^T 
 constexpr index_t untransposed_rows = 2;                // more repay a transpose of a narrow b
 constexpr index_t packed_depth = 24;                    // less does not repay packing both sides
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
+constexpr index_t very_many_rows = 256;                 // of a thread, beside which packing b is nothing
+constexpr index_t item_elements = index_t{16} << 10;    // of a matrix that each of them is used in one product
+constexpr double moved_element = 4;  // multiply-adds in the time in which an element comes through the caches
+
+double work_of(index_t rows, index_t columns, index_t depth) {
+    const auto m = static_cast<double>(rows), n = static_cast<double>(columns), k = static_cast<double>(depth);
+    return m * n * k + moved_element * (m * k + k * n + m * n);
+}
 
 template <class T>
 runtime::Buffer<T> transpose(index_t rows, index_t columns, const T* in, int num_threads) {
     runtime::Buffer<T> buffer(static_cast<std::size_t>(rows * columns));
     constexpr index_t slice = 64;
     const index_t items = pieces(columns, slice);
-    const double work = static_cast<double>(rows * columns) / 4;
+    const double work = moved_element * static_cast<double>(rows * columns);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item * slice;
         dispatch::active<T>().transpose(rows, std::min(slice, columns - first), in + first, columns,
                                         buffer.data() + first * rows, rows);
     });
     return buffer;
+}
+
+// Vectors lie the same way transposed or not.
+template <class T>
+void outer_product(index_t rows, index_t columns, const T* a, const T* b, T* c, int num_threads) {
+    const auto& kernels = dispatch::active<T>();
+    const bool stream = streams(c, rows * columns * static_cast<index_t>(sizeof(T)));
+    const double work = work_of(rows, columns, 1);
+    const Cut items(rows, item_elements / columns, kernels.lanes);
+    runtime::parallel_for(items.count, runtime::thread_count(items.count, work, num_threads), [&](index_t item, int) {
+        const Range some = items[item];
+        kernels.outer_product(some.size(), columns, a + some.begin, b, c + some.begin * columns, stream);
+    });
+}
+
+// Few rows of `a` against the rows of b as they lie.
+template <class T>
+void transposed_product(const RightFactor<T>& factor, index_t rows, const T* a, const T* bias, Activation activation,
+                        T* c, int num_threads) {
+    const index_t columns = factor.columns, depth = factor.depth;
+    const Cut items(columns, item_elements / depth, dispatch::active<T>().lanes);
+    const int threads = runtime::thread_count(items.count, work_of(rows, columns, depth), num_threads);
+    runtime::parallel_for(items.count, threads, [&](index_t item, int) {
+        const Range some = items[item];
+        dispatch::active<T>().transposed_product({a, depth, factor.b + some.begin * depth, rows, some.size(), depth,
+                                                  factor.pass, bias ? bias + some.begin : nullptr, activation,
+                                                  c + some.begin, columns});
+    });
 }
 
 }  // namespace
@@ -37,6 +74,8 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
             const T* bias, Activation activation, T* c, int num_threads) {
     if (rows == 0 || columns == 0) return;
     const bool plain = !transpose_b && !bias && activation == Activation::linear;
+    if (depth == 1 && !bias && activation == Activation::linear)
+        return outer_product(rows, columns, a, b, c, num_threads);
     // The other way round, c^T = b^T a, where that fills the vectors better; `a` then serves as it lies.
     const bool few_columns =
         columns < transposed_columns && rows >= 4 * columns && rows % dispatch::active<T>().lanes == 0;
@@ -64,24 +103,28 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
             {a, depth, b, columns, rows, columns, depth, bias, activation, c, columns});
         return;
     }
+    if (transpose_b && !factor.narrow && rows <= kernels::transposed_product_rows &&
+        depth >= kernels::transposed_product_depth)
+        return transposed_product(factor, rows, a, bias, activation, c, num_threads);
 
     const index_t blocks = factor.blocks;
-    const double work = static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth);
+    const double work = work_of(rows, columns, depth);
     const int threads = runtime::thread_count(pieces(rows, factor.tallest_tile) * blocks, work, num_threads);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (rows <= threads * factor.rows_at_once()) {
-        // Cut by blocks of b if there are enough of them; else by rows, if b is so small that each thread may pack
-        // it.
-        const bool enough = blocks >= wanted || blocks % threads == 0;
-        const bool by_blocks = enough || rows < threads * factor.tallest_tile;
-        if (by_blocks || factor.packed_size(blocks, depth) * static_cast<index_t>(sizeof(T)) <= repacked_bytes) {
+        // By blocks of b if they can be dealt out evenly; else, and if there are very many rows, by rows, if b is so
+        // small that each thread may pack it.
+        const bool even = blocks >= wanted || (blocks % threads == 0 && columns % factor.width == 0);
+        const bool small = factor.packed_size(blocks, depth) * static_cast<index_t>(sizeof(T)) <= repacked_bytes;
+        const bool by_rows = small && rows >= threads * (even ? very_many_rows : factor.tallest_tile);
+        if (by_rows || even || rows < threads * factor.tallest_tile) {
             const StreamedMatrix<T> matrix(factor, rows, threads);
             // Long runs of b, if it comes from memory; else smaller items, to even the load.
-            const int items = !by_blocks || matrix.from_far() ? threads : static_cast<int>(std::min(blocks, wanted));
+            const int items = by_rows || matrix.from_far() ? threads : static_cast<int>(std::min(blocks, wanted));
             runtime::parallel_for(items, threads, [&](index_t item, int thread) {
-                const auto [first, last] = runtime::share(by_blocks ? blocks : rows, static_cast<int>(item), items);
-                const Range some_rows = by_blocks ? Range{0, rows} : Range{first, last};
-                const Range some_blocks = by_blocks ? Range{first, last} : Range{0, blocks};
+                const auto [first, last] = runtime::share(by_rows ? rows : blocks, static_cast<int>(item), items);
+                const Range some_rows = by_rows ? Range{first, last} : Range{0, rows};
+                const Range some_blocks = by_rows ? Range{0, blocks} : Range{first, last};
                 matrix.multiply(some_rows, some_blocks, a, bias, activation, c, thread);
             });
             return;

@@ -13,7 +13,8 @@ constexpr index_t block_bytes = index_t{128} << 10;   // of b in one pass
 constexpr index_t item_bytes = index_t{256} << 10;    // of a in one pass
 constexpr index_t in_place_rows = 32;                 // fewer do not repay a copy of b
 constexpr index_t streamed_bytes = index_t{2} << 20;  // more of b comes from far and is read row by row
-constexpr index_t streamed_strip = 16;                // rows of b that are read side by side then
+constexpr index_t streamed_strip = 16;                // rows of b at least that are read side by side then
+constexpr index_t strip_bytes = index_t{64} << 10;    // of b in a strip, if so many rows are more
 
 // Lanes along the depth: time of batch_reduce over that of inner_products, 128 rows, float32, AVX-512 on Zen 4:
 //   columns       4     6    10    12    14    20    24
@@ -175,8 +176,10 @@ StreamedMatrix<T>::StreamedMatrix(const RightFactor<T>& factor, index_t rows, in
     if (!factor.narrow && !factor.transposed && rows < in_place_rows) {
         in_place_ = true;
         group_ = 1;  // the last one
-        const index_t bytes = factor.columns * factor.depth * static_cast<index_t>(sizeof(T));
-        if (bytes > streamed_bytes) strip_ = std::min(strip_, rows > 1 ? streamed_strip : streamed_strip / 2);
+        const index_t row_bytes = factor.columns * static_cast<index_t>(sizeof(T));
+        const index_t least = rows > 1 ? streamed_strip : streamed_strip / 2;
+        if (row_bytes * factor.depth > streamed_bytes)
+            strip_ = std::min(strip_, std::max(least, strip_bytes * threads / row_bytes));
         if (strip_ < factor.pass && factor.pass < factor.depth)
             partial_ = runtime::Buffer<T>(static_cast<std::size_t>(rows * factor.columns));
     }

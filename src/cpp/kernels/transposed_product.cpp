@@ -1,0 +1,95 @@
+// Few rows of A times a transposed matrix (formula, layouts and order of sums: TransposedProduct in table.hpp).
+//
+// Each output is a dot product of two rows in memory, yet its additions are to go by k, as where B lies transposed
+// in memory: V rows of b are turned in registers, and lane n has the sum of its row. By AVX-512, in pieces of 4 steps
+// of k, 16 loads and insertions and 8 shuffles serve 4 x Rows FMAs. A turned copy of B costs the same and has to be
+// written and read as well, but once for all rows: that pays for more of them.
+#include "kernels/registration.hpp"
+#include "simd/turn.hpp"
+
+namespace fastconv::FASTCONV_LEVEL {
+namespace {
+
+using kernels::TransposedProduct;
+
+// sums[m] += sum over i with skip <= i < Count of a[m * a_row_stride + i] * column[i]
+template <class T, int Rows, int Count>
+FASTCONV_INLINE void add_products(vec<T> (&sums)[Rows], const T* a, index_t a_row_stride,
+                                  const vec<T> (&column)[Count], index_t skip = 0) {
+    FASTCONV_UNROLL for (int i = 0; i < Count; ++i) {
+        if (i < skip) continue;
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) sums[m] += a[m * a_row_stride + i] * column[i];
+    }
+}
+
+// At most V columns of C; b, bias and c point at the first one.
+template <class T, int Rows, bool whole>
+void tile(const TransposedProduct<T>& op, const T* b, const T* bias, T* c, int columns) noexcept {
+    constexpr int V = lanes<T>, n = piece_lanes<T>;
+    const RowsToTurn<T, whole> rows_of_b{b, op.depth, columns};
+    const index_t a_row_stride = op.a_row_stride;
+    vec<T> total[Rows] = {};
+    for (index_t first = 0; first < op.depth; first += op.pass) {
+        const index_t end = first + op.pass < op.depth ? first + op.pass : op.depth;
+        vec<T> sums[Rows] = {};
+        index_t k = first;
+        if constexpr (whole) {
+            if (by_squares<T>(op.depth)) {
+                for (; k + V <= end; k += V) {
+                    vec<T> column[V];
+                    rows_of_b.load_turned_square(k, column);
+                    add_products<T, Rows, V>(sums, op.a + k, a_row_stride, column);
+                }
+            }
+        }
+        vec<T> column[n];
+        for (; k + n <= end; k += n) {
+            rows_of_b.load_turned(k, column);
+            add_products<T, Rows, n>(sums, op.a + k, a_row_stride, column);
+        }
+        if (k < end) {
+            rows_of_b.load_turned(end - n, column);
+            add_products<T, Rows, n>(sums, op.a + end - n, a_row_stride, column, k - (end - n));
+        }
+        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) total[m] = first == 0 ? sums[m] : sums[m] + total[m];
+    }
+    const vec<T> shift = !bias ? vec<T>{} : whole ? load(bias) : load_first(bias, columns);
+    FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
+        if (bias) total[m] += shift;
+        if (op.activation == Activation::relu) total[m] = larger(vec<T>{}, total[m]);
+        if constexpr (whole)
+            store(c + m * op.c_row_stride, total[m]);
+        else
+            store_first(c + m * op.c_row_stride, total[m], columns);
+    }
+}
+
+template <class T, int Rows>
+void product(const TransposedProduct<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    const T *b = op.b, *bias = op.bias;
+    T* c = op.c;
+    index_t left = op.columns;
+    for (; left >= V; left -= V, b += V * op.depth, c += V) {
+        tile<T, Rows, true>(op, b, bias, c, V);
+        if (bias) bias += V;
+    }
+    if (left > 0) tile<T, Rows, false>(op, b, bias, c, static_cast<int>(left));
+}
+
+template <class T>
+void transposed_product(const TransposedProduct<T>& op) noexcept {
+    static_assert(kernels::transposed_product_rows == 4);
+    constexpr void (*of[])(const TransposedProduct<T>&) noexcept = {product<T, 1>, product<T, 2>, product<T, 3>,
+                                                                    product<T, 4>};
+    of[op.rows - 1](op);
+}
+
+}  // namespace
+
+void register_transposed_product(Kernels& table) noexcept {
+    table.f32.transposed_product = transposed_product<float>;
+    table.f64.transposed_product = transposed_product<double>;
+}
+
+}  // namespace fastconv::FASTCONV_LEVEL
