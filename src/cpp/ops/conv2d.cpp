@@ -9,6 +9,7 @@
 #include "ops/planar_pointwise.hpp"
 #include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
+#include "ops/winograd_few_tiles.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -146,6 +147,11 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         depthwise->run_all(s.batch, x, bias, activation, result.data(), num_threads);
         return result.finish(num_threads);
     }
+    if (winograd_few_tiles_pay<T>(s, Direction::forward)) {
+        const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
+        if (winograd_few_tiles(s, Direction::forward, x, kernel, bias, activation, result.data(), num_threads))
+            return result.finish(num_threads);
+    }
     const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
     if (winograd) {
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
@@ -172,6 +178,9 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
     // Of stride 1 more is read than written, of more not.
     if (const auto depthwise = DepthwiseConv2d<T>::input_gradient(s, kernel, s.stride_width == 1 ? grad : dx))
         return depthwise->run_all(s.batch, grad, bias, activation, dx, num_threads);
+    if (winograd_few_tiles_pay<T>(s, Direction::input_gradient) &&
+        winograd_few_tiles(s, Direction::input_gradient, grad, kernel, bias, activation, dx, num_threads))
+        return;
     const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
