@@ -167,6 +167,42 @@ def test_nan_infinities_and_ties_follow_the_rules(case: PoolCase, dtype: type) -
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("channels", "aligned"), [(32, True), (32, False), (20, True)])
+@pytest.mark.parametrize(("size", "strides"), [(2, 2), (3, 2), ((1, 2), 1)])
+def test_what_the_caches_do_not_hold(
+    size: Any, strides: int, channels: int, aligned: bool, dtype: type
+) -> None:
+    # From 24 MiB on whole, aligned cache lines are streamed; of an image alone nothing is.
+    item = np.dtype(dtype).itemsize
+    x = reals(3, (24 << 20) // (101 * 50 * channels * item) + 1, 101, 50, channels).astype(dtype)
+    options: dict[str, Any] = {"strides": strides, "num_threads": 2}
+    alone = [ops.max_pool2d(i[None], size, return_argmax=True, **options) for i in x]
+    maxima, codes = (np.concatenate(parts) for parts in zip(*alone, strict=True))
+    offset = 64 // item - 1 if aligned else 0
+    guards = [Guarded((array.size + offset,), dtype) for array in (maxima, x)]
+    y, dx = (
+        guard.array[offset:].reshape(array.shape)
+        for guard, array in zip(guards, (maxima, x), strict=True)
+    )
+    assert y.ctypes.data % 64 == dx.ctypes.data % 64 == (0 if aligned else item)
+    argmax = ops.max_pool2d(x, size, return_argmax=True, out=y, **options)[1]
+    assert_same_bits(y, maxima)
+    assert_equal(argmax, codes)
+    ops.max_pool2d_gradient(y, argmax, x.shape, out=dx, num_threads=2)
+    for image, grad, places in zip(dx, maxima[:, None], codes[:, None], strict=True):
+        assert_same_bits(image, ops.max_pool2d_gradient(grad, places, (1, *image.shape))[0])
+    mean = ops.average_pool2d(x, size, **options)
+    ops.average_pool2d_gradient(mean, x.shape, size, out=dx, **options)
+    shares = [
+        ops.average_pool2d_gradient(m[None], (1, *x.shape[1:]), size, **options) for m in mean
+    ]
+    assert_same_bits(dx, np.concatenate(shares))
+    for guard in guards:
+        guard.assert_guards_intact()
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_windows_of_minus_infinity_have_valid_codes(dtype: type) -> None:
     for case in POOLINGS:
         x = np.full(case.x, -np.inf, dtype)

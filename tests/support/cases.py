@@ -179,6 +179,7 @@ POOLINGS = (
     PoolCase("gaps", (2, 9, 9, 5), 2, 3),
     PoolCase("rectangular", (2, 8, 9, 5), (3, 2), (1, 4)),
     PoolCase("whole_image", (2, 6, 5, 9), (6, 5)),
+    PoolCase("whole_image_whole_vectors", (2, 5, 5, 48), 5),
     PoolCase("1x1_image", (2, 1, 1, 9), 1),
     PoolCase("same", (2, 7, 8, 5), 2, padding="same"),
     PoolCase("same_size_3", (2, 7, 8, 5), 3, 2, padding="same"),

@@ -28,18 +28,29 @@ index_t sum_of_lanes(ivec<T> v) {
 template <bool maximum, class T>
 index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
     constexpr int V = lanes<T>;
-    const index_t *tap_offsets = op.tap_offsets, taps = op.taps, channels = op.channels;
+    const index_t *tap_offsets = op.tap_offsets, taps = op.taps, channels = op.channels, ahead = op.dx_ahead;
     const T divisor = static_cast<T>(op.divisor);
     ivec<T> found{};
     const T* grad = op.grad;
     const std::int64_t* argmax = op.argmax;
     T* dx = op.dx;
     index_t origin = op.origin;
+    const bool stream = op.stream;
     for (index_t m = 0; m < op.pixels; ++m) {
         for_channels<T>(channels, [&]<class U>(U, index_t c, int done) {
             vec<T> value[U::count];
             ivec<T> offset[U::count];
             mask<T> here[U::count] = {};
+            if (stream) {
+                const index_t next = op.pixels * channels + c;
+                FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
+                    prefetch_far(grad + next + u * V);
+                    if constexpr (maximum) prefetch_places<T>(argmax + next + u * V);
+                }
+            }
+            for (index_t i = 0; i < taps && ahead != 0; ++i)
+                FASTCONV_UNROLL for (int u = 0; u < U::count; ++u)
+                    __builtin_prefetch(dx + tap_offsets[i] + c + u * V + ahead, 1);
             FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
                 value[u] = load(grad + c + u * V);
                 if constexpr (maximum) {
@@ -57,10 +68,10 @@ index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
                     FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
                         const mask<T> is_it = equal(offset[u], own);
                         here[u] |= is_it;
-                        store(to + u * V, zero_unless(is_it, value[u]));
+                        store_or_stream(to + u * V, zero_unless(is_it, value[u]), stream);
                     }
                 } else {
-                    FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) store(to + u * V, value[u]);
+                    FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) store_or_stream(to + u * V, value[u], stream);
                 }
             }
             const mask<T> fresh = lanes_from<T>(done);
@@ -71,6 +82,7 @@ index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
         dx += op.dx_stride;
         origin += op.dx_stride;
     }
+    if (stream) stream_fence();
     return sum_of_lanes<T>(found);
 }
 
@@ -140,6 +152,7 @@ FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t 
     const auto step = static_cast<place_t<T>>(pixel), row = static_cast<place_t<T>>(op.row);
     const auto upper = op.above, lower = op.below;
     T *const first_row = op.dx[0], *const second_row = op.dx[1];
+    const bool stream = op.stream;
     const auto exists = [=](index_t column) { return inner || (w + column >= 0 && w + column < width); };
     for_channels<T, 1>(
         pixel, [&](auto, index_t c, int done) __attribute__((always_inline)) {
@@ -158,16 +171,21 @@ FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t 
             }
             const T* wait = waiting + c;
             T *const to = first_row + left + c, *const under = second_row + left + c, *const leave = left_over + c;
-            if (inner) {
+            if (inner && stream) {
+                const index_t next = (q + op.windows) * pixel + c;
+                prefetch_far(lower.grad + next);
+                prefetch_places<T>(lower.argmax + next);
+            } else if (inner) {
                 __builtin_prefetch(to + 2 * pixel, 1);
                 __builtin_prefetch(to + 3 * pixel, 1);
                 __builtin_prefetch(under + 2 * pixel, 1);
                 __builtin_prefetch(under + 3 * pixel, 1);
             }
-            if (exists(0) && first) store(to, load(wait) + above[0] + load(wait + pixel) + below[0]);
-            if (exists(1) && first) store(to + pixel, above[1] + below[1]);
-            if (exists(0) && second) store(under, load(wait + 2 * pixel) + next[0]);
-            if (exists(1) && second) store(under + pixel, next[1]);
+            if (exists(0) && first)
+                store_or_stream(to, load(wait) + above[0] + load(wait + pixel) + below[0], stream);
+            if (exists(1) && first) store_or_stream(to + pixel, above[1] + below[1], stream);
+            if (exists(0) && second) store_or_stream(under, load(wait + 2 * pixel) + next[0], stream);
+            if (exists(1) && second) store_or_stream(under + pixel, next[1], stream);
             store(leave, above[2]);
             store(leave + pixel, below[2]);
             store(leave + 2 * pixel, next[2]);
@@ -189,6 +207,7 @@ index_t meeting_windows_gradient(const MeetingWindows<T>& op) noexcept {
         waiting = left_over;
         left_over = other;
     }
+    if (op.stream) stream_fence();
     return sum_of_lanes<T>(found);
 }
 

@@ -20,7 +20,9 @@ using place_t = typename place_of<T>::type;
 // The gradient of a pooling at `pixels` windows that no other window meets, lanes <= channels: for every tap i
 //   dx[to] = grad[from] / divisor, or with argmax: argmax[from] is origin + to ? grad[from] : 0
 //   from = m * channels + c,  to = m * dx_stride + tap_offsets[i] + c
-// origin + to < 2**31.
+// origin + to < 2**31. Unless dx_ahead is 0, dx[to + dx_ahead], which is written soon, is asked for. `stream`: dx,
+// aligned to cache lines as each of its pixels is, goes to memory past the caches, and the next row of windows,
+// behind this one, is asked for.
 template <class T>
 struct WindowGradient {
     const T* grad;
@@ -31,6 +33,8 @@ struct WindowGradient {
     T* dx;
     index_t dx_stride;
     index_t origin;
+    index_t dx_ahead;
+    bool stream;
 };
 
 // The gradient of max pooling at `pixels` pixels of dx that the same `windows` reach, lanes <= channels:
@@ -56,7 +60,7 @@ struct MaxPoolGradient {
 //   dx[r][w * channels + c] = sum over the windows of both rows that contain the pixel of
 //     grad where argmax is origin + r * row + w * channels + c, else 0,   w < width
 // as one chain of additions from 0 on, in row order. A row that is null is not in the image. 0 <= pad; places below
-// 2**31; room for 6 * channels.
+// 2**31; room for 6 * channels. `stream` as above.
 template <class T>
 struct MeetingWindows {
     struct Windows {
@@ -69,6 +73,7 @@ struct MeetingWindows {
     index_t width, row;
     index_t origin;
     T* room;
+    bool stream;
 };
 
 }  // namespace fastconv::kernels

@@ -139,6 +139,8 @@ struct TransposedProduct {
 // Max: argmax[m * y_stride + c] = origin + m * x_stride + tap_offsets[i] + c for the winning i; argmax may be null.
 // The first maximum wins, and the first NaN above all. 1 <= taps < 2**31, by increasing offset; a sum may have none.
 // codes, likewise, are the numbers i of the winning taps, at most 255.
+// Max, for what is not in the caches: x[m * x_stride + ahead_offsets[i] + c], which a later strip reads, is asked
+// for. What is streamed of y and argmax, aligned to cache lines as each pixel is, goes to memory past the caches.
 template <class T>
 struct PoolStrip {
     const T* x;
@@ -151,6 +153,9 @@ struct PoolStrip {
     std::int64_t* argmax;
     std::uint8_t* codes;
     index_t origin;
+    const index_t* ahead_offsets;
+    index_t ahead;  // of them
+    bool stream_y, stream_argmax;
 };
 
 // A row of `windows` pooling windows of 2x2 outputs of a convolution (unit stride and dilation, no padding), pooled

@@ -9,6 +9,7 @@
 #include "ops/axis.hpp"
 #include "ops/contraction.hpp"
 #include "ops/pool2d.hpp"
+#include "ops/streaming.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
@@ -20,6 +21,13 @@ inline constexpr double work_of_memory = 6;
 inline int gradient_threads(const PoolSizes& s, int num_threads) {
     const double moved = static_cast<double>(s.input_size()) + 3 * static_cast<double>(s.output_size());
     return runtime::thread_count(s.batch * s.in_height, work_of_memory * moved, num_threads);
+}
+
+// Whether dx is written past the caches.
+template <class T>
+bool streams_gradient(const PoolSizes& s, const T* dx) {
+    constexpr auto element = static_cast<index_t>(sizeof(T));
+    return s.channels * element % stream_line == 0 && streams(dx, s.input_size() * element);
 }
 
 // Pixel m < pixels of the strip is dx[to + m * to_stride + c] and reads the windows at
@@ -81,6 +89,10 @@ bool windows_are_apart(const Pool2dShape& s) {
            s.channels >= dispatch::active<T>().lanes && s.in_height * s.in_width * s.channels < (index_t{1} << 31);
 }
 
+// Rows of dx of a row of windows that are asked for while the row before is written: not more than half a first cache
+// holds. 2 threads, 30x30x32, batch 128: 0.29 instead of 0.38 ms; with 114 kB, 28x28x512: 0.40 instead of 0.34 ms.
+constexpr index_t most_bytes_ahead = index_t{16} << 10;
+
 // The gradient for such windows: of the mean, or of the maxima if argmax is not null; found(n, count) is told how
 // many of the maxima of image n were in their windows, row by row.
 template <class T, class Found>
@@ -92,12 +104,15 @@ void gradient_of_windows_apart(const Pool2dShape& s, const T* grad, const std::i
         for (index_t j = 0; j < s.pool_width; ++j) offsets.push_back(i * row + j * c);
     const auto taps = static_cast<index_t>(offsets.size());
     const index_t covered = s.out_width * s.stride_width * c;
+    const bool stream = streams_gradient(s, dx);
+    const index_t next_row = s.stride_height * row;
+    const bool ahead = !stream && next_row * static_cast<index_t>(sizeof(T)) <= most_bytes_ahead;
     runtime::parallel_for(s.batch * s.out_height, gradient_threads(s, num_threads), [&](index_t item, int) {
         const index_t n = item / s.out_height, i = item % s.out_height, top = i * s.stride_height;
         T* first = dx + (n * s.in_height + top) * row;
         const index_t count = dispatch::active<T>().window_gradient(
             {grad + item * windows, argmax ? argmax + item * windows : nullptr, offsets.data(), taps, taps,
-             s.out_width, c, first, s.stride_width * c, top * row});
+             s.out_width, c, first, s.stride_width * c, top * row, ahead ? next_row : 0, stream});
         found(n, count);
         for (index_t h = 0; h < s.pool_height && covered < row; ++h)
             std::fill(first + h * row + covered, first + (h + 1) * row, T(0));

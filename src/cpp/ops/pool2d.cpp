@@ -6,6 +6,7 @@
 
 #include "ops/gradient_strips.hpp"
 #include "ops/pooling.hpp"
+#include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -17,27 +18,40 @@ namespace {
 
 }  // namespace
 
-PoolingStrips::PoolingStrips(const Pool2dShape& shape) : shape_(shape) {
+PoolingStrips::PoolingStrips(const Pool2dShape& shape, bool far) : shape_(shape) {
     const Axis rows = forward_axis(shape.in_height, shape.out_height, shape.pool_height, shape.stride_height,
                                    shape.dilation_height, shape.pad_top);
     const Axis columns = forward_axis(shape.in_width, shape.out_width, shape.pool_width, shape.stride_width,
                                       shape.dilation_width, shape.pad_left);
-    const std::vector<Segment> column_segments = segments(columns);
+    const std::vector<Segment> row_segments = segments(rows), column_segments = segments(columns);
+    const std::size_t rectangles = row_segments.size() * column_segments.size();
+    const index_t next_row = shape.stride_height * shape.in_width * shape.channels;
+    column_segments_ = static_cast<index_t>(column_segments.size());
     row_segment_.resize(static_cast<std::size_t>(shape.out_height));
-    for (const Segment& r : segments(rows)) {
-        std::fill(row_segment_.begin() + r.begin, row_segment_.begin() + r.end, static_cast<index_t>(rows_.size()));
-        Rectangles of_row;
+    rectangles_.reserve(rectangles);
+    offsets_.reserve((far ? 2 : 1) * rows.taps.size() * columns.taps.size());
+    for (std::size_t k = 0; k < row_segments.size(); ++k) {
+        const Segment& r = row_segments[k];
+        std::fill(row_segment_.begin() + r.begin, row_segment_.begin() + r.end, static_cast<index_t>(k));
         for (const Segment& c : column_segments) {
-            Rectangle rectangle{c, {}};
-            for (index_t i = r.first_tap; i < r.last_tap; ++i)
-                for (index_t j = c.first_tap; j < c.last_tap; ++j)
-                    rectangle.tap_offsets.push_back((rows.taps[static_cast<std::size_t>(i)].offset * shape.in_width +
-                                                     columns.taps[static_cast<std::size_t>(j)].offset) *
-                                                    shape.channels);
-            if (rectangle.tap_offsets.empty()) refuse_empty_window();
-            of_row.push_back(std::move(rectangle));
+            const auto first = static_cast<index_t>(offsets_.size());
+            const auto add = [&](index_t first_row, index_t first_column, index_t further) {
+                for (index_t i = first_row; i < r.last_tap; ++i)
+                    for (index_t j = first_column; j < c.last_tap; ++j)
+                        offsets_.push_back((rows.taps[static_cast<std::size_t>(i)].offset * shape.in_width +
+                                            columns.taps[static_cast<std::size_t>(j)].offset) *
+                                               shape.channels +
+                                           further);
+                return static_cast<index_t>(offsets_.size());
+            };
+            const index_t taps = add(r.first_tap, c.first_tap, 0) - first;
+            if (taps == 0) refuse_empty_window();
+            // What the next row of windows reads, each pixel once.
+            const index_t end = far ? add(std::max(r.first_tap, r.last_tap - shape.stride_height),
+                                          std::max(c.first_tap, c.last_tap - shape.stride_width), next_row)
+                                    : first + taps;
+            rectangles_.push_back({c, first, taps, end - first - taps});
         }
-        rows_.push_back(std::move(of_row));
     }
 }
 
@@ -48,7 +62,13 @@ template <class T, class Kernel>
 void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax, int num_threads,
                     const Kernel& kernel) {
     if (s.output_size() == 0) return;
-    const PoolingStrips strips(s);
+    const index_t moved = (s.input_size() + s.output_size()) * static_cast<index_t>(sizeof(T)) +
+                          (argmax ? s.output_size() * static_cast<index_t>(sizeof(std::int64_t)) : 0);
+    const bool far = moved >= streamed_bytes;
+    const bool whole_lines = s.channels * static_cast<index_t>(sizeof(T)) % stream_line == 0;
+    const bool stream_y = whole_lines && streams(y, s.output_size() * static_cast<index_t>(sizeof(T)));
+    const bool stream_argmax = whole_lines && far && on_a_line(argmax);
+    const PoolingStrips strips(s, far);
     const index_t image_in = s.in_height * s.in_width * s.channels;
     const index_t image_out = s.out_height * s.out_width * s.channels;
     const index_t items = s.batch * s.out_height;
@@ -59,7 +79,7 @@ void for_all_strips(const Pool2dShape& s, const T* x, T* y, std::int64_t* argmax
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t n = item / s.out_height;
         strips.for_row(item % s.out_height, x + n * image_in, y + n * image_out,
-                       argmax ? argmax + n * image_out : nullptr, nullptr, kernel);
+                       argmax ? argmax + n * image_out : nullptr, nullptr, kernel, stream_y, stream_argmax);
     });
 }
 

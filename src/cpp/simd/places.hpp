@@ -83,26 +83,36 @@ FASTCONV_INLINE void store_bytes(std::uint8_t* p, ivec<T> v) {
 }
 
 // p[lane] = first + lane + offset[lane].
-FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<double> offset) {
-    typedef std::int64_t unaligned __attribute__((vector_size(vector_bytes), aligned(8), may_alias));
-    *reinterpret_cast<unaligned*>(p) = offset + (lane_numbers<double>() + first);
+FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<double> offset, bool past_caches) {
+    const ivec<double> places = offset + (lane_numbers<double>() + first);
+    store_or_stream(reinterpret_cast<double*>(p), (vec<double>)places, past_caches);
 }
-FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<float> offset) {
+FASTCONV_INLINE void store_places(std::int64_t* p, index_t first, ivec<float> offset, bool past_caches) {
     constexpr int half = lanes<float> / 2;
+    ivec<double> lower, upper;
 #if defined(__AVX512F__)
     const __m512i both = (__m512i)offset;
-    store_places(p, first, (ivec<double>)_mm512_cvtepi32_epi64(_mm512_castsi512_si256(both)));
-    store_places(p + half, first + half, (ivec<double>)_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(both, 1)));
+    lower = (ivec<double>)_mm512_cvtepi32_epi64(_mm512_castsi512_si256(both));
+    upper = (ivec<double>)_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(both, 1));
 #elif defined(__AVX2__)
     const __m256i both = (__m256i)offset;
-    store_places(p, first, (ivec<double>)_mm256_cvtepi32_epi64(_mm256_castsi256_si128(both)));
-    store_places(p + half, first + half, (ivec<double>)_mm256_cvtepi32_epi64(_mm256_extracti128_si256(both, 1)));
+    lower = (ivec<double>)_mm256_cvtepi32_epi64(_mm256_castsi256_si128(both));
+    upper = (ivec<double>)_mm256_cvtepi32_epi64(_mm256_extracti128_si256(both, 1));
 #else
     // Little-endian: the lower half first, then 32 bits of sign.
     const vec<float> low = (vec<float>)offset, sign = (vec<float>)(offset < 0);
-    store_places(p, first, (ivec<double>)interleave<lanes<float>, float>(low, sign, false));
-    store_places(p + half, first + half, (ivec<double>)interleave<lanes<float>, float>(low, sign, true));
+    lower = (ivec<double>)interleave<lanes<float>, float>(low, sign, false);
+    upper = (ivec<double>)interleave<lanes<float>, float>(low, sign, true);
 #endif
+    store_places(p, first, lower, past_caches);
+    store_places(p + half, first + half, upper, past_caches);
+}
+
+// For a vector of T.
+template <class T>
+FASTCONV_INLINE void prefetch_places(const std::int64_t* p) {
+    prefetch_far(p);
+    if constexpr (sizeof(T) < sizeof(std::int64_t)) prefetch_far(p + lanes<double>);
 }
 
 template <class T>

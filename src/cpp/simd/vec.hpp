@@ -94,6 +94,14 @@ FASTCONV_INLINE void stream(T* p, vec<T> v) {
 FASTCONV_INLINE void stream_fence() {}
 #endif
 
+// Asks for what is used later than the first cache would hold it.
+FASTCONV_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+template <class T>
+FASTCONV_INLINE void store_or_stream(T* p, vec<T> v, bool past_caches) {
+    past_caches ? stream(p, v) : store(p, v);
+}
+
 // GCC 12 otherwise makes a load that serves two or three operations an operand of each of them: as many loads.
 template <class V>
 FASTCONV_INLINE void keep_in_register(V& v) {
