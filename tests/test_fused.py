@@ -41,7 +41,16 @@ def conv_size(case: ConvCase) -> tuple[int, int]:
     return shape[1], shape[2]
 
 
-POOLABLE = tuple(case for case in CONVOLUTIONS if min(conv_size(case)) >= 2)
+# Kernel gradients of few channels, in whole vectors of filters; one is computed in bands.
+FEW = (
+    ConvCase("cifar_first", (3, 32, 30, 3), (3, 3, 3, 32), padding="same"),
+    ConvCase("few_in_bands", (1, 70, 91, 3), (3, 3, 3, 16), padding=1),
+    ConvCase("four_channels", (2, 11, 12, 4), (3, 3, 4, 48)),
+    ConvCase("few_5x5", (2, 17, 14, 1), (5, 5, 1, 32)),
+    ConvCase("few_5x5_padded", (2, 16, 15, 3), (5, 5, 3, 48), padding=((2, 1), (0, 4))),
+    ConvCase("few_5x5_four_channels", (2, 9, 8, 4), (5, 5, 4, 16), padding="same"),
+)
+POOLABLE = tuple(case for case in CONVOLUTIONS if min(conv_size(case)) >= 2) + FEW
 POOLS: dict[str, Options] = {
     "size_3": (("pool_size", 3), ("pool_strides", None)),
     "overlapping": (("pool_size", 3), ("pool_strides", 2)),
@@ -59,6 +68,8 @@ PARALLEL = (
     ConvCase("one_large_image", (1, 31, 33, 16), (3, 3, 16, 40), padding="same"),
     ConvCase("strided_groups", (5, 31, 31, 16), (5, 5, 4, 48), strides=2, padding=2, groups=4),
     ConvCase("several_bands", (1, 66, 70, 5), (3, 3, 5, 64)),
+    ConvCase("batch_of_few", (37, 16, 14, 3), (3, 3, 3, 32), padding="same"),
+    ConvCase("batch_of_5x5", (19, 16, 15, 2), (5, 5, 2, 32), padding=1),
 )
 
 

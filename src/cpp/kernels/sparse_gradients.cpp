@@ -14,9 +14,10 @@
 // in registers; the other two are added to memory. With 16 registers the upper and the lower codes take turns
 // with 12.
 //
-// One input channel: the four pixels that a tap saw from the four positions of a window are a quad, 16 bytes of
-// float. It is broadcast, and each output channel picks the pixel its code names: a load, a pick within 128 bits and
-// an FMA for a tap and a vector of output channels. With 32 registers two vectors share the load: 18 accumulators.
+// Few input channels, one after the other: the four pixels that a tap saw from the four positions of a window are a
+// quad, 16 bytes of float. It is broadcast, and each output channel picks the pixel its code names: a load, a pick
+// within 128 bits and an FMA for a tap and a vector of output channels. With 32 registers two vectors share the load:
+// 18 accumulators of 3x3 taps, 20 of two rows of 5x5.
 #include "kernels/registration.hpp"
 #include "simd/bytes.hpp"
 
@@ -28,6 +29,7 @@ using kernels::channels_per_word;
 using kernels::SparseInputGradient;
 using kernels::SparseKernelGradient;
 using kernels::SparsePixelGradient;
+using kernels::SpreadWindows;
 using kernels::windows_per_word;
 
 template <class T>
@@ -212,34 +214,46 @@ void sparse_input_gradient(const SparseInputGradient<T>& op) noexcept {
     }
 }
 
-// The quads of one row: quads[4w ..] = {above[w], above[w + 1], below[w], below[w + 1]}. `readable` elements follow
-// `below`.
+// The quads of one row of a channel: quads[4w ..] = {above[w], above[w + 1], below[w], below[w + 1]}, w in pixels.
+// `readable` elements follow `below`.
 template <class T>
-FASTCONV_INLINE void gather_quads(const T* above, const T* below, index_t readable, index_t count, T* quads) {
+FASTCONV_INLINE void gather_quads(const T* above, const T* below, index_t pixel, index_t readable, index_t count,
+                                  T* quads) {
     constexpr int V = lanes<T>;
-    ivec<T> number;
-    FASTCONV_UNROLL for (int i = 0; i < V; ++i) number[i] = i / 4 + i % 2 + (i % 4 < 2 ? 0 : V);
     index_t w = 0;
-    for (; V > 4 && w + V / 4 <= count && w + V <= readable; w += V / 4)
-        store(quads + 4 * w, pick(load(above + w), load(below + w), number));
+    if (V > 4 && pixel <= 3) {
+        // V / 4 quads read V / 4 + 1 pixels: at most V elements of a row.
+        ivec<T> number;
+        const auto step = static_cast<Integer<T>>(pixel);
+        FASTCONV_UNROLL for (int i = 0; i < V; ++i) number[i] = i / 4 + i % 2;
+        number *= step;
+        FASTCONV_UNROLL for (int i = 0; i < V; ++i) number[i] += i % 4 < 2 ? 0 : V;
+        for (; w + V / 4 <= count && w * pixel + V <= readable; w += V / 4)
+            store(quads + 4 * w, pick(load(above + w * pixel), load(below + w * pixel), number));
+    }
     for (; w < count; ++w) {
-        __builtin_memcpy(quads + 4 * w, above + w, 2 * sizeof(T));
-        __builtin_memcpy(quads + 4 * w + 2, below + w, 2 * sizeof(T));
+        quads[4 * w] = above[w * pixel];
+        quads[4 * w + 1] = above[(w + 1) * pixel];
+        quads[4 * w + 2] = below[w * pixel];
+        quads[4 * w + 3] = below[(w + 1) * pixel];
     }
 }
 
-template <class T, int Vectors>
-FASTCONV_INLINE void add_pixel_gradients(const SparsePixelGradient<T>& op, index_t row_quads, index_t k) {
+// Taps of `Rows` rows from `first_row` on, `Taps` in a row, of channel c and `Vectors` vectors of columns from k on.
+template <class T, int Rows, int Taps, int Vectors>
+FASTCONV_INLINE void add_pixel_gradients(const SparsePixelGradient<T>& op, index_t c, int first_row, index_t k) {
     constexpr int V = lanes<T>;
-    vec<T> acc[9][Vectors], sum[Vectors];
+    const index_t row_quads = 4 * (2 * op.windows + Taps - 2), tap_stride = op.channels * op.columns;
+    T* const dw = op.dw + first_row * Taps * tap_stride + c * op.columns + k;
+    vec<T> acc[Rows * Taps][Vectors], sum[Vectors];
     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
         sum[j] = load(op.sums + k + j * V);
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) acc[tap][j] = load(op.dw + tap * op.columns + k + j * V);
+        FASTCONV_UNROLL for (int tap = 0; tap < Rows * Taps; ++tap) acc[tap][j] = load(dw + tap * tap_stride + j * V);
     }
     const T* grads = op.grad + k;
     const std::uint8_t* codes = op.codes + k;
     for (index_t row = 0; row < op.rows; ++row) {
-        const T* quads = op.quads + 2 * row * row_quads;
+        const T* quads = op.quads + (2 * row + first_row) * row_quads;
         for (index_t n = 0; n < op.windows; ++n, quads += 8, grads += op.columns, codes += op.columns) {
             ivec<T> code[Vectors];
             vec<T> grad[Vectors];
@@ -249,33 +263,72 @@ FASTCONV_INLINE void add_pixel_gradients(const SparsePixelGradient<T>& op, index
                 grad[j] = zero_unless(alive<T>(values, code[j]), values);
                 sum[j] += grad[j];
             }
-            FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) {
-                const T* quad = quads + tap / 3 * row_quads + tap % 3 * 4;
+            FASTCONV_UNROLL for (int tap = 0; tap < Rows * Taps; ++tap) {
+                const T* quad = quads + tap / Taps * row_quads + tap % Taps * 4;
                 FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[tap][j] +=
                     grad[j] * pick_of_four(quad, code[j]);
             }
         }
     }
+    const bool first = c == 0 && first_row == 0;  // of the passes: the one that sums the gradients
     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) {
-        store(op.sums + k + j * V, sum[j]);
-        FASTCONV_UNROLL for (int tap = 0; tap < 9; ++tap) store(op.dw + tap * op.columns + k + j * V, acc[tap][j]);
+        if (first) store(op.sums + k + j * V, sum[j]);
+        FASTCONV_UNROLL for (int tap = 0; tap < Rows * Taps; ++tap) store(dw + tap * tap_stride + j * V, acc[tap][j]);
     }
+}
+
+template <class T, int Rows, int Taps>
+void add_pixel_gradients(const SparsePixelGradient<T>& op, index_t c, int first_row) noexcept {
+    constexpr int vectors = vector_registers == 32 ? 2 : 1, V = lanes<T>;
+    index_t k = 0;
+    for (; k + vectors * V <= op.columns; k += vectors * V)
+        add_pixel_gradients<T, Rows, Taps, vectors>(op, c, first_row, k);
+    for (; k < op.columns; k += V) add_pixel_gradients<T, Rows, Taps, 1>(op, c, first_row, k);
 }
 
 template <class T>
 void sparse_pixel_gradient(const SparsePixelGradient<T>& op) noexcept {
-    constexpr int vectors = vector_registers == 32 ? 2 : 1, V = lanes<T>;
-    const index_t across = 2 * op.windows + 1, last = 2 * op.rows + 1;
-    for (index_t h = 0; h < last; ++h)
-        gather_quads(op.x + h * op.row_stride, op.x + (h + 1) * op.row_stride, (last - h) * op.row_stride, across,
-                     op.quads + h * across * 4);
-    index_t k = 0;
-    for (; k + vectors * V <= op.columns; k += vectors * V) add_pixel_gradients<T, vectors>(op, across * 4, k);
-    for (; k < op.columns; k += V) add_pixel_gradients<T, 1>(op, across * 4, k);
+    const index_t across = 2 * op.windows + op.taps - 2, last = 2 * op.rows + op.taps - 2;
+    for (index_t c = 0; c < op.channels; ++c) {
+        for (index_t h = 0; h < last; ++h) {
+            const T* above = op.x + h * op.row_stride + c;
+            gather_quads(above, above + op.row_stride, op.channels, (last - h) * op.row_stride - c, across,
+                         op.quads + h * across * 4);
+        }
+        if (op.taps == 3) {
+            add_pixel_gradients<T, 3, 3>(op, c, 0);
+        } else {
+            add_pixel_gradients<T, 2, 5>(op, c, 0);
+            add_pixel_gradients<T, 2, 5>(op, c, 2);
+            add_pixel_gradients<T, 1, 5>(op, c, 4);
+        }
+    }
+}
+
+template <class T>
+void spread_windows(const SpreadWindows<T>& op) noexcept {
+    constexpr int V = lanes<T>;
+    const index_t columns = op.columns;
+    const T* grads = op.grad;
+    const std::uint8_t* codes = op.codes;
+    T* out = op.out;
+    for (index_t n = 0; n < op.windows; ++n, grads += columns, codes += columns, out += 2 * columns) {
+        T* const to[4] = {out, out + columns, out + op.row_stride, out + op.row_stride + columns};
+        index_t k = 0;
+        for (; k + V <= columns; k += V) {
+            const vec<T> values = load(grads + k);
+            const ivec<T> code = load_bytes<T>(codes + k) & Integer<T>{7};
+            FASTCONV_UNROLL for (int q = 0; q < 4; ++q)
+                store(to[q] + k, zero_unless(equal(code, broadcast(static_cast<Integer<T>>(q))), values));
+        }
+        for (; k < columns; ++k)
+            for (int q = 0; q < 4; ++q) to[q][k] = (codes[k] & 7) == q ? grads[k] : T(0);
+    }
 }
 
 template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
+    table.spread_windows = spread_windows<T>;
     table.alive_windows = alive_windows<T>;
     table.sparse_kernel_gradient = sparse_kernel_gradient<T>;
     table.sparse_input_gradient = sparse_input_gradient<T>;

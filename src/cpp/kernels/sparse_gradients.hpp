@@ -60,20 +60,32 @@ struct SparseInputGradient {
     std::uint64_t* words;
 };
 
-// The same for one input channel and `rows` rows of `windows` windows of one image, whose patches of 4x4 pixels begin
-// at x + 2 * row * row_stride + 2 * n: dw[tap * columns + k] += grad * the pixel that tap saw from the output that
-// the code names, sums[k] += grad. 2 * rows + 2 rows of x are readable; quads holds 4 * (2 * rows + 1) * (2 * windows
-// + 1).
+// The same for few input channels and 3x3 or 5x5 taps, and `rows` rows of `windows` windows of one image, whose
+// patches begin at x + 2 * row * row_stride + 2 * n * channels: dw[((r * taps + s) * channels + c) * columns + k] +=
+// grad * the pixel that tap (r, s) saw from the output that the code names, sums[k] += grad. 2 * rows + taps - 1 rows
+// of x are readable; quads holds 4 * (2 * rows + taps - 2) * (2 * windows + taps - 2).
 template <class T>
 struct SparsePixelGradient {
     const T* x;
-    index_t row_stride;
+    index_t row_stride, channels, taps;
     const T* grad;
     const std::uint8_t* codes;
     index_t rows, windows, columns;
     T* dw;
     T* sums;
     T* quads;
+};
+
+// The gradient of a row of windows (any number of columns), as a dense one has it: out[p * row_stride + (2n + q) *
+// columns + k] = grad[n * columns + k] where that counts and the code is 2p + q, else 0; higher bits of codes than
+// dead_code are not read.
+template <class T>
+struct SpreadWindows {
+    const T* grad;
+    const std::uint8_t* codes;
+    index_t windows, columns;
+    T* out;
+    index_t row_stride;
 };
 
 }  // namespace fastconv::kernels

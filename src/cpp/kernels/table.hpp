@@ -245,6 +245,7 @@ struct KernelsOf {
     bool (*winograd_few_output)(const WinogradFewOutput<T>&) noexcept;  // false if some Y + bias is not finite
     void (*winograd_few_gradient)(const WinogradFewGradient<T>&) noexcept;
 
+    void (*spread_windows)(const SpreadWindows<T>&) noexcept;
     void (*alive_windows)(const AliveWindows<T>&) noexcept;
     void (*sparse_kernel_gradient)(const SparseKernelGradient<T>&) noexcept;
     void (*sparse_input_gradient)(const SparseInputGradient<T>&) noexcept;

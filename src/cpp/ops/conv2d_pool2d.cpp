@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dispatch/kernels.hpp"
 #include "ops/banded_pool.hpp"
 #include "ops/sparse_gradients.hpp"
 #include "ops/tiled_pool.hpp"
@@ -64,6 +65,27 @@ runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, co
     if (outside)
         throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
                                     std::to_string(image_size) + ")");
+    return dense;
+}
+
+// The same from codes, row by row of windows.
+template <class T>
+runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, const T* grad,
+                                  const std::uint8_t* codes, int num_threads) {
+    const index_t row = s.out_width * s.out_channels, image_size = s.out_height * row;
+    const index_t windows = p.out_width * p.channels, covered = 2 * windows;
+    runtime::Buffer<T> dense(static_cast<std::size_t>(s.batch * image_size));
+    const double work = static_cast<double>(s.batch * image_size) / 2;
+    runtime::parallel_for(s.batch, runtime::thread_count(s.batch, work, num_threads), [&](index_t n, int) {
+        T* image = dense.data() + n * image_size;
+        for (index_t i = 0; i < p.out_height; ++i) {
+            const index_t first = (n * p.out_height + i) * windows;
+            T* out = image + 2 * i * row;
+            dispatch::active<T>().spread_windows({grad + first, codes + first, p.out_width, p.channels, out, row});
+            for (index_t h = 0; h < 2; ++h) std::fill(out + h * row + covered, out + (h + 1) * row, T(0));
+        }
+        std::fill(image + 2 * p.out_height * row, image + image_size, T(0));
+    });
     return dense;
 }
 
@@ -241,18 +263,15 @@ template <class T>
 void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel,
                                  const T* grad, const std::uint8_t* codes, T* dx, T* dkernel, T* dbias,
                                  int num_threads) {
-    if (has_sparse_gradients<T>(s, p) && (s.in_channels > 1 || dkernel || dbias)) {
-        T* sparse_dx = s.in_channels > 1 ? dx : nullptr;
+    const bool sparse_input = has_sparse_input_gradient<T>(s, p);
+    if (has_sparse_gradients<T>(s, p) && (sparse_input || dkernel || dbias)) {
+        T* sparse_dx = sparse_input ? dx : nullptr;
         sparse_gradients(s, p, x, kernel, grad, codes, sparse_dx, dkernel, dbias, num_threads);
         if (sparse_dx) dx = nullptr;
         dkernel = dbias = nullptr;
     }
     if (!dx && !dkernel && !dbias) return;
-    const WindowCodes window(s);
-    const auto dense = dense_gradient(s, p, grad, num_threads, [&](index_t i, index_t& position) {
-        position += window.offset[codes[i] & 3];
-        return (codes[i] & kernels::dead_code) == 0;
-    });
+    const auto dense = dense_gradient(s, p, grad, codes, num_threads);
     gradients_of_dense(s, x, kernel, dense.data(), dx, dkernel, dbias, num_threads);
 }
 

@@ -15,7 +15,16 @@ namespace {
 
 constexpr index_t most_chunks = 16;
 constexpr index_t group_bytes = index_t{48} << 10;  // images whose patches are visited together stay near the core
+constexpr index_t quad_bytes = index_t{24} << 10;   // of few channels: windows whose quads stay in the first level
+constexpr index_t most_few = 4;                     // channels; their gradients are not sparse on the input side
 constexpr index_t apart = 16;  // between rows of columns, so that a column is not all in a few sets of the cache
+
+template <class T>
+bool of_few_channels(const Conv2dShape& s) {
+    const index_t taps = s.kernel_height;
+    return s.in_channels > 0 && s.in_channels <= most_few && s.kernel_width == taps && (taps == 3 || taps == 5) &&
+           (taps == 5 || s.in_channels % dispatch::active<T>().lanes != 0);
+}
 
 // One image with the convolution's padding around it.
 struct PaddedImage {
@@ -72,30 +81,30 @@ template <class T>
 struct Work {
     Work(const Conv2dShape& s, const Pool2dShape& p, const T* x, index_t most_images, bool of_input, int threads)
         : image(s),
-          one_channel(s.in_channels == 1),
-          copied(image.padded ||
-                 (!one_channel && reinterpret_cast<std::uintptr_t>(x) % runtime::block_alignment != 0)),
-          seen_rows(2 * p.out_height + 2),
-          seen_row((2 * p.out_width + 2) * s.in_channels),
+          few(of_few_channels<T>(s)),
+          copied(image.padded || (!few && reinterpret_cast<std::uintptr_t>(x) % runtime::block_alignment != 0)),
+          seen_rows(2 * p.out_height + s.kernel_height - 1),
+          seen_row((2 * p.out_width + s.kernel_width - 1) * s.in_channels),
           row(copied ? seen_row : image.row),
           size(copied ? seen_rows * seen_row : image.size()),
-          group(one_channel ? 1
-                            : std::clamp<index_t>(group_bytes / (seen_rows * seen_row * size_of), 1, most_images)),
+          group(few ? 1 : std::clamp<index_t>(group_bytes / (seen_rows * seen_row * size_of), 1, most_images)),
           windows(p.out_height * p.out_width),
           copy_size(copied ? group * size : 0),
           dx_size(of_input && image.padded ? image.size() : 0),
-          value_size(copy_size + dx_size + (one_channel ? 4 * (2 * p.out_height + 1) * (2 * p.out_width + 1) : 0)),
+          quad_row(4 * (2 * p.out_width + s.kernel_width - 2)),
+          band(std::clamp<index_t>(quad_bytes / (2 * quad_row * size_of), 1, p.out_height)),
+          value_size(copy_size + dx_size + (few ? quad_row * (2 * band + s.kernel_height - 2) : 0)),
           stride(s.out_channels + apart),
-          word_size(one_channel ? 0 : (group * windows / kernels::windows_per_word + 1) * s.out_channels),
+          word_size(few ? 0 : (group * windows / kernels::windows_per_word + 1) * s.out_channels),
           channel_word_size(of_input ? 4 * windows * (s.out_channels / kernels::channels_per_word + 1) : 0),
-          entry_size(one_channel ? 0 : group * windows * stride),
+          entry_size(few ? 0 : group * windows * stride),
           values(static_cast<std::size_t>(threads * value_size)),
           kept(static_cast<std::size_t>(threads * entry_size)),
           words(static_cast<std::size_t>(threads * word_size)),
           patches(static_cast<std::size_t>(threads * entry_size)),
           channel_words(static_cast<std::size_t>(threads * channel_word_size)),
-          places(static_cast<std::size_t>(one_channel ? 0 : group * windows)) {
-        if (one_channel) return;
+          places(static_cast<std::size_t>(few ? 0 : group * windows)) {
+        if (few) return;
         for (index_t i = 0; i < group * windows; ++i) {
             const index_t at = i % windows / p.out_width, column = i % p.out_width;
             places.data()[i] =
@@ -105,10 +114,11 @@ struct Work {
 
     static constexpr index_t size_of = static_cast<index_t>(sizeof(T));
     PaddedImage image;
-    bool one_channel, copied;
+    bool few, copied;
     index_t seen_rows, seen_row;  // what the windows see of an image
     index_t row, size;            // of an image where it is walked
-    index_t group, windows, copy_size, dx_size, value_size, stride, word_size, channel_word_size, entry_size;
+    index_t group, windows, copy_size, dx_size, quad_row, band, value_size, stride, word_size, channel_word_size,
+        entry_size;
     runtime::Buffer<T> values, kept;
     runtime::Buffer<std::uint32_t> words, patches;
     runtime::Buffer<std::uint64_t> channel_words;
@@ -153,8 +163,13 @@ void add_group(const Conv2dShape& s, const Pool2dShape& p, const Work<T>& work, 
         x = room;
     }
     room += work.copy_size;
-    if (work.one_channel) {
-        kernels.sparse_pixel_gradient({x, work.row, grad, codes, p.out_height, p.out_width, columns, dw, sums, room});
+    if (work.few) {
+        for (index_t row = 0; row < p.out_height; row += work.band) {
+            const index_t first = row * p.out_width * columns;
+            kernels.sparse_pixel_gradient({x + 2 * row * work.row, work.row, s.in_channels, s.kernel_height,
+                                           grad + first, codes + first, std::min(work.band, p.out_height - row),
+                                           p.out_width, columns, dw, sums, room});
+        }
         return;
     }
     std::uint32_t* words = work.words.data() + thread * work.word_size;
@@ -186,8 +201,14 @@ template <class T>
 bool has_sparse_gradients(const Conv2dShape& s, const Pool2dShape& p) {
     const index_t lanes = dispatch::active<T>().lanes;
     const bool addressable = PaddedImage(s).size() < std::numeric_limits<std::int32_t>::max() / 4;
-    return has_codes(s, p) && s.kernel_height == 3 && s.kernel_width == 3 && addressable &&
-           s.out_channels % lanes == 0 && (s.in_channels == 1 || (s.in_channels > 0 && s.in_channels % lanes == 0));
+    const bool whole_vectors = s.kernel_height == 3 && s.kernel_width == 3 && s.in_channels % lanes == 0;
+    return has_codes(s, p) && addressable && s.in_channels > 0 && s.out_channels % lanes == 0 &&
+           (whole_vectors || of_few_channels<T>(s));
+}
+
+template <class T>
+bool has_sparse_input_gradient(const Conv2dShape& s, const Pool2dShape& p) {
+    return has_sparse_gradients<T>(s, p) && !of_few_channels<T>(s);
 }
 
 template <class T>
@@ -211,15 +232,15 @@ void sparse_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, co
         T* sums = dw + kernel_size;
         const index_t first = chunk * chunks.images, last = std::min(s.batch, first + chunks.images);
         std::fill_n(sums, s.out_channels, T(0));
-        if (work.one_channel) std::fill_n(dw, kernel_size, T(0));
+        if (work.few) std::fill_n(dw, kernel_size, T(0));
         for (index_t n = first; n < last; n += work.group)
             add_group(s, p, work, {n, std::min(last, n + work.group)}, thread, x, weights.data(), grad, codes, dx,
-                      dkernel || work.one_channel ? dw : nullptr, n > first, sums);
+                      dkernel || work.few ? dw : nullptr, n > first, sums);
     });
     if (dbias)
         add_partials(chunks.count, s.out_channels, chunks.size, partials.data() + kernel_size, dbias, num_threads);
     if (!dkernel) return;
-    if (work.one_channel) {
+    if (work.few) {
         add_partials(chunks.count, kernel_size, chunks.size, partials.data(), dkernel, num_threads);
         return;
     }
@@ -230,6 +251,7 @@ void sparse_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, co
 
 #define FASTCONV_INSTANTIATE(T)                                                                          \
     template bool has_sparse_gradients<T>(const Conv2dShape&, const Pool2dShape&);                       \
+    template bool has_sparse_input_gradient<T>(const Conv2dShape&, const Pool2dShape&);                  \
     template void sparse_gradients(const Conv2dShape&, const Pool2dShape&, const T*, const T*, const T*, \
                                    const std::uint8_t*, T*, T*, T*, int)
 FASTCONV_INSTANTIATE(float);

@@ -10,7 +10,11 @@ namespace fastconv::ops {
 template <class T>
 bool has_sparse_gradients(const Conv2dShape& conv, const Pool2dShape& pool);
 
-// Any of the three may be null; dx must be for a single input channel.
+// And whether it computes dx.
+template <class T>
+bool has_sparse_input_gradient(const Conv2dShape& conv, const Pool2dShape& pool);
+
+// Any of the three may be null; dx must be unless has_sparse_input_gradient().
 template <class T>
 void sparse_gradients(const Conv2dShape& conv, const Pool2dShape& pool, const T* x, const T* kernel, const T* grad,
                       const std::uint8_t* codes, T* dx, T* dkernel, T* dbias, int num_threads);
