@@ -10,6 +10,7 @@
 #include "kernels/pooling_gradients.hpp"
 #include "kernels/sparse_gradients.hpp"
 #include "kernels/winograd.hpp"
+#include "kernels/winograd_parts.hpp"
 
 namespace fastconv::kernels {
 
@@ -244,6 +245,9 @@ struct KernelsOf {
     void (*winograd_few_pool)(const WinogradFewPool<T>&) noexcept;
     bool (*winograd_few_output)(const WinogradFewOutput<T>&) noexcept;  // false if some Y + bias is not finite
     void (*winograd_few_gradient)(const WinogradFewGradient<T>&) noexcept;
+    void (*pair_sums)(const PairSums<T>&) noexcept;
+    // False if some Y is not finite; null where registers are too few.
+    bool (*winograd_parts)(const WinogradParts<T>&) noexcept;
 
     void (*spread_windows)(const SpreadWindows<T>&) noexcept;
     void (*alive_windows)(const AliveWindows<T>&) noexcept;

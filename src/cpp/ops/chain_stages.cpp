@@ -10,6 +10,7 @@
 #include "ops/right_factor.hpp"
 #include "ops/tiled_pool.hpp"
 #include "ops/winograd_conv2d.hpp"
+#include "ops/winograd_parts.hpp"
 
 namespace fastconv::ops {
 namespace {
@@ -105,24 +106,30 @@ class ConvStage : public Stage {
     void prepare(int num_threads) override {
         contractions_.clear();
         winograd_.reset();
+        parts_.reset();
         depthwise_ = DepthwiseConv2d<float>::forward(shape_, kernel_, nullptr);
         if (depthwise_) return;
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);
         if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_, num_threads))
             winograd_.emplace(std::move(*winograd));
+        if (auto parts = WinogradParts<float>::forward(shape_, kernel_)) parts_.emplace(std::move(*parts));
     }
     // A row, or a row of Winograd's tiles of 2x2.
     index_t unit_size() const override { return rows_of_unit() * shape_.out_width * shape_.out_channels; }
     Range reads(Range units) const override { return elements_read(rows(units), shape_); }
-    index_t scratch_size() const override { return winograd_ ? winograd_->scratch_size() : 0; }
+    index_t scratch_size() const override {
+        return winograd_ ? winograd_->scratch_size() : parts_ ? parts_->scratch_size() : 0;
+    }
     bool run(index_t images, Range units, const float* x, float* y, float* scratch) const override {
-        if (winograd_) {
-            // Rows of tiles are counted through all images, of which several are given as a whole.
-            const Range tile_rows = images == 1 ? units : Range{0, images * winograd_->tile_rows()};
-            winograd_->run(tile_rows, contractions_, x, bias_, activation_, y, scratch);
+        // Rows of tiles are counted through all images, of which several are given as a whole.
+        const auto run_tiles = [&](const auto& winograd) {
+            const Range tile_rows = images == 1 ? units : Range{0, images * winograd.tile_rows()};
+            winograd.run(tile_rows, contractions_, x, bias_, activation_, y, scratch);
             return true;
-        }
+        };
+        if (winograd_) return run_tiles(*winograd_);
+        if (parts_) return run_tiles(*parts_);
         if (depthwise_) {
             for (index_t n = 0; n < images; ++n)
                 depthwise_->run(rows(units), x + n * in_size, bias_, activation_, y + n * out_size);
@@ -134,7 +141,7 @@ class ConvStage : public Stage {
     double multiplications() const override { return shape_.multiplications(); }
 
   private:
-    index_t rows_of_unit() const { return winograd_ ? 2 : 1; }
+    index_t rows_of_unit() const { return winograd_ || parts_ ? 2 : 1; }
     Range rows(Range units) const {
         return {units.begin * rows_of_unit(), std::min(units.end * rows_of_unit(), shape_.out_height)};
     }
@@ -146,6 +153,7 @@ class ConvStage : public Stage {
     std::vector<Contraction<float>> contractions_;
     std::optional<DepthwiseConv2d<float>> depthwise_;
     std::optional<WinogradConv2d<float>> winograd_;
+    std::optional<WinogradParts<float>> parts_;
 };
 
 class MaxPoolStage : public Stage {

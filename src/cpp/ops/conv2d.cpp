@@ -10,6 +10,7 @@
 #include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
 #include "ops/winograd_few_tiles.hpp"
+#include "ops/winograd_parts.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -23,8 +24,8 @@ index_t row_in_bank(index_t channels, std::size_t element, Layout layout) {
 }
 
 // A second time where sums were not finite, row by row.
-template <class T>
-void run_rows(const WinogradConv2d<T>& winograd, index_t batch, const std::vector<Contraction<T>>& direct, const T* x,
+template <class T, class Winograd>
+void run_rows(const Winograd& winograd, index_t batch, const std::vector<Contraction<T>>& direct, const T* x,
               const T* bias, Activation activation, T* y, double work, int num_threads) {
     const index_t rows = batch * winograd.tile_rows(), size = winograd.scratch_size();
     const int threads = runtime::thread_count(rows, work, num_threads);
@@ -153,13 +154,20 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
             return result.finish(num_threads);
     }
     const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
-    if (winograd) {
+    const auto parts = WinogradParts<T>::forward(s, kernel);
+    if (winograd || parts) {
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
-        if (!winograd->run_all(s.batch, x, bias, activation, result.data(), num_threads)) {
-            const auto weights = conv2d_weights(s, kernel, num_threads);
-            run_rows(*winograd, s.batch, conv2d_contractions(s, weights), x, bias, activation, result.data(),
-                     s.multiplications(), num_threads);
-        }
+        T* const out = result.data();
+        if (winograd ? winograd->run_all(s.batch, x, bias, activation, out, num_threads)
+                     : parts->run_all(x, bias, activation, out, num_threads))
+            return result.finish(num_threads);
+        const auto weights = conv2d_weights(s, kernel, num_threads);
+        const auto direct = conv2d_contractions(s, weights);
+        const double work = s.multiplications();
+        if (winograd)
+            run_rows(*winograd, s.batch, direct, x, bias, activation, out, work, num_threads);
+        else
+            run_rows(*parts, s.batch, direct, x, bias, activation, out, work, num_threads);
         return result.finish(num_threads);
     }
     Direct direct = Direct::forward(s);

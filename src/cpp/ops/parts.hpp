@@ -1,0 +1,88 @@
+// A kernel cut into parts for Winograd's products, and the transformed inputs of a row of tiles
+// (formulas: kernels/winograd_parts.hpp).
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "dispatch/kernels.hpp"
+#include "ops/contraction.hpp"
+#include "ops/conv2d.hpp"
+
+namespace fastconv::ops {
+
+constexpr index_t tiles_together = 4;  // share a load of weights: runs of tiles are whole groups, but for the last
+
+// A product along one axis.
+struct PartProduct {
+    index_t a, b;      // inputs, counted from the first that the tile's first output reads: a + sign * b,
+    int sign;          // 0 where there is no b
+    index_t tap;       // the part's first, from which on a stride apart
+    index_t taps;      // of the part
+    double weight[3];  // of the taps
+};
+
+struct PartsAxis {
+    PartsAxis(index_t kernel, index_t stride);
+
+    index_t count() const { return static_cast<index_t>(of[0].size() + of[1].size() + of[2].size() + of[3].size()); }
+
+    index_t kernel, stride;
+    std::vector<PartProduct> of[4];  // by position
+};
+
+// The transformed patches of a row of tiles, few channels deep: entries[position][row product][column product][c].
+template <class T>
+class PartsInput {
+  public:
+    explicit PartsInput(const Conv2dShape& shape);
+
+    const PartsAxis& rows() const { return rows_; }
+    const PartsAxis& columns() const { return columns_; }
+    index_t entries() const { return static_cast<index_t>(pairs_.size()); }
+    const index_t* depths() const { return depths_; }  // entries of each position
+    index_t tile_rows() const { return tile_rows_; }
+    index_t tiles() const { return tiles_; }  // of a row
+
+    index_t buffer_size() const { return line_size_ + (row_count_ + 1 + rows_.count() + 1) * row_size_ + v_size(); }
+
+    // body(row, run, v) for runs of at most parts_tiles tiles of some rows of an image; v[entry][tile].
+    template <class Body>
+    void for_tiles(const T* image, Range tile_rows, T* buffer, const Body& body) const {
+        const auto& kernels = dispatch::active<T>();
+        T* const taken = buffer + line_size_;
+        T* const sums = taken + (row_count_ + 1) * row_size_;
+        T* const v = sums + (rows_.count() + 1) * row_size_;
+        std::fill_n(taken + row_count_ * row_size_, row_size_, T(0));
+        std::fill_n(sums + rows_.count() * row_size_, row_size_, T(0));
+        for (index_t i = 0; i < runs_.count; ++i) {
+            const Range run = runs_[i];
+            for (index_t row = tile_rows.begin; row < tile_rows.end; ++row) {
+                take_rows(image, row, row > tile_rows.begin, run, buffer, taken);
+                kernels.pair_sums({taken, row_pairs_.data(), rows_.count(), row_size_, sums});
+                kernels.pair_sums({sums, pairs_.data(), entries(), kernels::parts_tiles, v});
+                body(row, run, v);
+            }
+        }
+    }
+
+  private:
+    index_t v_size() const { return entries() * kernels::parts_tiles; }
+    void take_rows(const T* image, index_t tile_row, bool follows, Range run, T* line, T* taken) const;
+    void take_periods(const T* row, Range periods, T* line, T* out) const;
+
+    Conv2dShape s_;
+    PartsAxis rows_, columns_;
+    index_t tile_rows_, tiles_;
+    Cut runs_;
+    index_t period_;     // elements of a row of x from tile to tile
+    index_t beyond_;     // periods that are read after the last tile's
+    index_t stride_;     // between the elements of a period once these lie apart
+    index_t row_size_;   // of a run of a row of x then, in whole vectors
+    index_t row_count_;  // of rows of x that a tile reads
+    index_t line_size_;
+    index_t depths_[16];
+    std::vector<kernels::Pair<T>> row_pairs_, pairs_;
+};
+
+}  // namespace fastconv::ops

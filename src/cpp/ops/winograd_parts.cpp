@@ -1,0 +1,162 @@
+#include "ops/winograd_parts.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+#include "ops/streaming.hpp"
+#include "runtime/parallel.hpp"
+#include "runtime/settings.hpp"
+
+namespace fastconv::ops {
+namespace {
+
+constexpr index_t most_channels = 4;
+constexpr index_t most_rows = 16;             // of tiles in a band
+constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that offsets fit 32 bits
+
+// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product.
+template <class T>
+void weigh(const PartProduct& product, const T* in, index_t step, index_t size, T* out) {
+    const T first = static_cast<T>(product.weight[0]);
+    for (index_t k = 0; k < size; ++k) out[k] = first * in[k];
+    for (index_t i = 1; i < product.taps; ++i) {
+        const T weight = static_cast<T>(product.weight[i]);
+        for (index_t k = 0; k < size; ++k) out[k] += weight * in[i * step + k];
+    }
+}
+
+// u[k / lanes][entry][k % lanes]
+template <class T>
+runtime::Buffer<T> transformed_weights(const Conv2dShape& s, const PartsInput<T>& input, const T* kernel) {
+    const index_t columns = s.out_channels, channels = s.in_channels, lanes = dispatch::active<T>().lanes;
+    const index_t tap = channels * columns, kernel_row = s.kernel_width * tap, entries = input.entries();
+    // A row of the kernel for each product along the rows.
+    const runtime::Buffer<T> rows(static_cast<std::size_t>(input.rows().count() * kernel_row));
+    T* row = rows.data();
+    for (const auto& products : input.rows().of)
+        for (const PartProduct& r : products) {
+            weigh(r, kernel + r.tap * kernel_row, s.stride_height * kernel_row, kernel_row, row);
+            row += kernel_row;
+        }
+    runtime::Buffer<T> weights(static_cast<std::size_t>(entries * columns));
+    for (index_t k = 0; k < columns; k += lanes) {
+        T* out = weights.data() + k * entries;
+        const T* first = rows.data() + k;
+        for (const auto& row_products : input.rows().of) {
+            const T* const end = first + static_cast<index_t>(row_products.size()) * kernel_row;
+            for (const auto& column_products : input.columns().of)
+                for (const T* in = first; in < end; in += kernel_row)
+                    for (const PartProduct& f : column_products)
+                        for (index_t c = 0; c < channels; ++c, out += lanes)
+                            weigh(f, in + f.tap * tap + c * columns, s.stride_width * tap, lanes, out);
+            first = end;
+        }
+    }
+    return weights;
+}
+
+// Times as fast as direct sums: multiply-adds of these for a row of tiles, by vectors of filters, over the products
+// and what goes with them: for each vector of a tile its transform and stores, as much as `tile_cost` products, and
+// for each run of tiles the transform of inputs, as much as `run_cost` products for an entry. Zen 4, AVX-512,
+// float32, 1 thread, batch 8 to 128:
+//
+//   kernel                measured  expected     kernel                measured  expected
+//   7x7/2    3 -> 64  224      1.5      1.32     5x5/2    4 -> 16   32      0.6      0.61
+//   11x11/4  3 -> 64  224      1.5      1.57     7x7/2    4 -> 16   64      0.9      0.91
+//   7x7      3 -> 64  112      1.5      1.32     8x8/4    3 -> 64   64      0.9      1.08
+//   6x6/2    4 -> 64   64      1.6      1.5      5x5      1 -> 32   28      0.8      0.71
+//   5x5      3 -> 64   32      1.35     1.23     3x3/2    3 -> 32  224      0.8      0.60
+//   5x5/2    3 -> 64  112      1.2      1.20     4x4/4    3 -> 64   64      0.6      0.4
+//   11x11    1 -> 64   28      1.2      1.24     7x7/2    3 -> 64    8      0.3      0.3
+constexpr double tile_cost = 60, run_cost = 16, enough = 1.15;
+
+template <class T>
+double expected_gain(const Conv2dShape& s) {
+    const index_t entries = PartsAxis(s.kernel_height, s.stride_height).count() *
+                            PartsAxis(s.kernel_width, s.stride_width).count() * s.in_channels;
+    const index_t vectors = s.out_channels / dispatch::active<T>().lanes, rows = pieces(s.out_height, 2);
+    const index_t tiles = pieces(pieces(s.out_width, 2), tiles_together) * tiles_together;
+    const double products = static_cast<double>(tiles * vectors) * (static_cast<double>(entries) + tile_cost);
+    const double transforms = run_cost * static_cast<double>(pieces(tiles, kernels::parts_tiles) * entries);
+    const double direct = static_cast<double>(s.out_height * s.out_width * vectors) *
+                          static_cast<double>(s.kernel_height * s.kernel_width * s.in_channels);
+    return direct / (static_cast<double>(rows) * (products + transforms));
+}
+
+template <class T>
+bool pays(const Conv2dShape& s) {
+    const auto& kernels = dispatch::active<T>();
+    const bool served = s.groups == 1 && s.dilation_height == 1 && s.dilation_width == 1 && s.in_channels > 0 &&
+                        s.in_channels <= most_channels && s.in_width * s.in_channels <= widest &&
+                        s.out_channels % kernels.lanes == 0 && s.output_size() > 0;
+    return kernels.winograd_parts != nullptr && served && runtime::precision() != runtime::Precision::strict &&
+           (s.kernel_height > 3 || s.kernel_width > 3) && expected_gain<T>(s) >= enough;
+}
+
+}  // namespace
+
+template <class T>
+std::optional<WinogradParts<T>> WinogradParts<T>::forward(const Conv2dShape& s, const T* kernel) {
+    if (!pays<T>(s)) return {};
+    return WinogradParts(s, kernel);
+}
+
+template <class T>
+WinogradParts<T>::WinogradParts(const Conv2dShape& s, const T* kernel)
+    : s_(s), input_(s), weights_(transformed_weights(s, input_, kernel)) {}
+
+template <class T>
+std::uint32_t WinogradParts<T>::run_rows(index_t image, Range rows, const T* x, const T* bias, Activation activation,
+                                         T* y, T* scratch, bool stream) const {
+    const Strides out = dense_strides(s_.out_height, s_.out_width, s_.out_channels);
+    std::uint32_t unfit = 0;
+    y += image * out.image;
+    x += image * s_.in_height * s_.in_width * s_.in_channels;
+    input_.for_tiles(x, rows, scratch, [&](index_t row, Range run, const T* v) {
+        const bool finite = dispatch::active<T>().winograd_parts(
+            {v, weights_.data(), input_.depths(), input_.entries(), run.size(), s_.out_channels, bias, activation,
+             y + 2 * row * out.row + 2 * run.begin * out.pixel, std::min<index_t>(2, s_.out_height - 2 * row),
+             std::min(2 * run.size(), s_.out_width - 2 * run.begin), out.row, out.pixel, stream});
+        unfit |= std::uint32_t{!finite} << (row - rows.begin);
+    });
+    return unfit;
+}
+
+template <class T>
+void WinogradParts<T>::run(Range rows, const std::vector<Contraction<T>>& direct, const T* x, const T* bias,
+                           Activation activation, T* y, T* scratch) const {
+    for (index_t first = rows.begin, last; first < rows.end; first = last) {
+        const index_t image = first / tile_rows(), row = first % tile_rows();
+        last = std::min({rows.end, first + most_rows, (image + 1) * tile_rows()});
+        const std::uint32_t unfit =
+            run_rows(image, {row, row + last - first}, x, bias, activation, y, scratch, false);
+        for (index_t i = 0; i < last - first; ++i)
+            if (unfit >> i & 1)
+                run_groups(direct, 1, {2 * (row + i), std::min(2 * (row + i + 1), s_.out_height)},
+                           x + image * s_.in_height * s_.in_width * s_.in_channels,
+                           y + image * s_.out_height * s_.out_width * s_.out_channels, 0, bias, activation);
+    }
+}
+
+template <class T>
+bool WinogradParts<T>::run_all(const T* x, const T* bias, Activation activation, T* y, int num_threads) const {
+    const index_t all_rows = s_.batch * tile_rows(), size = scratch_size(), element = sizeof(T);
+    const double work = static_cast<double>(all_rows * input_.tiles() * input_.entries() * s_.out_channels);
+    const int threads = runtime::thread_count(all_rows, work, num_threads);
+    const Cut bands(tile_rows(), threads > 1 ? std::min(most_rows, pieces(all_rows, 8 * threads)) : most_rows, 1);
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * size));
+    const bool stream =
+        dispatch::active<T>().lanes * element == stream_line && streams(y, s_.output_size() * element);
+    std::atomic<bool> finite{true};
+    runtime::parallel_for(s_.batch * bands.count, threads, [&](index_t item, int thread) {
+        if (run_rows(item / bands.count, bands[item % bands.count], x, bias, activation, y,
+                     buffers.data() + thread * size, stream) != 0)
+            finite = false;
+    });
+    return finite;
+}
+
+template class WinogradParts<float>;
+template class WinogradParts<double>;
+
+}  // namespace fastconv::ops

@@ -1,0 +1,84 @@
+"""The products of Winograd by parts of a kernel, on absolute values: what its bound needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# (position, inputs, weights) of a part's products, by its taps; inputs and weights as absolute.
+_PRODUCTS = {
+    3: (
+        (0, (0, 2), (1, 0, 0)),
+        (1, (1, 2), (0.5, 0.5, 0.5)),
+        (2, (1, 2), (0.5, 0.5, 0.5)),
+        (3, (1, 3), (0, 0, 1)),
+    ),
+    2: ((0, (0, 1), (1, 0)), (1, (1,), (1, 1)), (3, (1, 2), (0, 1))),
+    1: ((0, (0,), (1,)), (3, (1,), (1,))),
+}
+_OUTPUTS = ((0, 1, 2), (1, 2, 3))  # positions that enter each of the two outputs
+
+
+def _products(kernel: int, stride: int) -> list[tuple[int, list[int], dict[int, float]]]:
+    """(position, inputs, weight of each tap) along an axis."""
+    found = []
+    for residue in range(min(kernel, stride)):
+        taps = list(range(residue, kernel, stride))
+        while taps:
+            part, taps = taps[:3], taps[3:]
+            for position, inputs, weights in _PRODUCTS[len(part)]:
+                at = [part[0] + i * stride for i in inputs]
+                found.append((position, at, dict(zip(part, weights, strict=True))))
+    return found
+
+
+def magnitude(x: Array, kernel: Array, strides: tuple[int, int], height: int, width: int) -> Array:
+    """The result on absolute values; `x` is padded, the result has `height` x `width` pixels."""
+    rows, columns = (height + 1) // 2, (width + 1) // 2
+    axes = [_products(kernel.shape[i], strides[i]) for i in range(2)]
+    size = [
+        2 * (n - 1) * strides[i] + kernel.shape[i] + strides[i]
+        for i, n in enumerate((rows, columns))
+    ]
+    room = np.zeros(
+        (len(x), *(max(s, n) for s, n in zip(size, x.shape[1:3], strict=True)), x.shape[3])
+    )
+    room[:, : x.shape[1], : x.shape[2]] = abs(x)
+    sums = np.zeros((4, 4, len(x), rows, columns, kernel.shape[3]))
+    for p, in_rows, row_taps in axes[0]:
+        for q, in_columns, column_taps in axes[1]:
+            weights = sum(
+                v * w * abs(kernel[r, t])
+                for r, v in row_taps.items()
+                for t, w in column_taps.items()
+            )
+            inputs = sum(
+                room[:, r :: 2 * strides[0], c :: 2 * strides[1]][:, :rows, :columns]
+                for r in in_rows
+                for c in in_columns
+            )
+            sums[p, q] += inputs @ weights
+    tiles = np.stack(
+        [
+            np.stack(
+                [sum(sums[p, q] for p in _OUTPUTS[i] for q in _OUTPUTS[j]) for j in range(2)],
+                axis=3,
+            )
+            for i in range(2)
+        ],
+        axis=2,
+    )
+    return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]
+
+
+def depth(kernel: tuple[int, ...], strides: tuple[int, int]) -> int:
+    """The most products of a position."""
+    rows, columns = (
+        Counter(position for position, *_ in _products(kernel[i], strides[i])) for i in range(2)
+    )
+    return max(rows.values()) * max(columns.values()) * kernel[2]

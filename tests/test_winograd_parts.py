@@ -1,0 +1,138 @@
+"""Winograd by parts of a kernel: values, bounds, choice, and what is not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as keras
+from fastconv import layers, ops, reference
+from support.arrays import DTYPES, assert_equal, assert_same_bits, integers, reals
+from support.bounds import assert_within_bound, winograd_few_terms
+from support.cases import ConvCase
+from support.data import convolution_data, real_data
+from support.precision import strict_precision
+from support.winograd import paddings, real_arrays
+from support.winograd_parts import depth, magnitude
+
+# Served by levels with 32 registers.
+CASES = (
+    ConvCase("resnet", (2, 64, 62, 3), (7, 7, 3, 64), strides=2, padding=3),
+    ConvCase("alexnet", (2, 43, 131, 3), (11, 11, 3, 64), strides=4, padding=2),
+    ConvCase("unit_stride", (1, 16, 31, 3), (5, 5, 3, 64), padding=2),
+    ConvCase("odd_outputs", (2, 41, 65, 4), (6, 6, 4, 64), strides=2, padding=1),
+    ConvCase("two_axes", (2, 30, 65, 2), (7, 5, 2, 96), strides=(2, 1), padding=((0, 3), (2, 1))),
+    ConvCase("four_taps", (2, 20, 64, 4), (4, 8, 4, 64), padding=((5, 6), (0, 3))),
+    ConvCase("wide_row", (1, 12, 301, 3), (7, 7, 3, 64), strides=2, padding=3),
+)
+# The direct sum is faster, or the only way.
+OTHERS = (
+    ConvCase("mobilenet", (1, 64, 64, 3), (3, 3, 3, 32), strides=2, padding=1),
+    ConvCase("patches", (1, 64, 64, 3), (8, 8, 3, 64), strides=8),
+    ConvCase("narrow", (8, 9, 9, 3), (7, 7, 3, 64), strides=2, padding=3),
+    ConvCase("few_filters", (2, 64, 64, 3), (7, 7, 3, 8), strides=2, padding=3),
+    ConvCase("filters_left_over", (2, 64, 64, 3), (7, 7, 3, 65), strides=2, padding=3),
+    ConvCase("many_channels", (1, 32, 64, 5), (7, 7, 5, 64), strides=2, padding=3),
+    ConvCase("dilation", (1, 64, 64, 3), (7, 7, 3, 64), dilation_rate=2),
+    ConvCase("groups", (1, 32, 64, 4), (7, 7, 2, 128), groups=2),
+)
+cases = pytest.mark.parametrize("case", CASES, ids=str)
+dtypes = pytest.mark.parametrize("dtype", DTYPES)
+pytestmark = pytest.mark.usefixtures("isa")
+
+
+def strides(case: ConvCase) -> tuple[int, int]:
+    """Of rows and columns."""
+    both = case.options.get("strides", 1)
+    return (both, both) if isinstance(both, int) else both
+
+
+@dtypes
+@cases
+def test_integers_are_exact(case: ConvCase, dtype: type, num_threads: int) -> None:
+    data = convolution_data(case)
+    x, kernel, bias = (array.astype(dtype) for array in (data.x, data.kernel, data.bias))
+    y = ops.conv2d(x, kernel, bias, activation="relu", num_threads=num_threads, **case.options)
+    assert_equal(y, data.y_with_bias_and_relu.astype(dtype))
+
+
+@dtypes
+@cases
+def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
+    data = real_data(case)
+    x, kernel, bias, _ = real_arrays(case, dtype)
+    padded = np.pad(data.x, ((0, 0), *paddings(case), (0, 0)))
+    y = ops.conv2d(x, kernel, bias, **case.options)
+    size = magnitude(padded, data.kernel, strides(case), *data.y.shape[1:3]) + abs(data.bias)
+    # As few channels, with the products of a position in their place.
+    assert_within_bound(y, data.y, size, winograd_few_terms(depth(case.kernel, strides(case))))
+
+
+@dtypes
+@cases
+def test_default_uses_it_and_strict_does_not(case: ConvCase, dtype: type, isa: str) -> None:
+    """Winograd rounds differently: equal bits would mean that one ran twice."""
+    data = real_data(case)
+    x, kernel, bias, _ = real_arrays(case, dtype)
+    y = ops.conv2d(x, kernel, bias, **case.options)
+    with strict_precision():
+        direct = ops.conv2d(x, kernel, bias, **case.options)
+    assert_within_bound(direct, data.y, data.y_magnitude, case.terms)
+    assert np.array_equal(y, direct) == (isa in {"avx2", "x86_64_v2"})
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str)
+def test_direct_sums_elsewhere(case: ConvCase) -> None:
+    x, kernel, bias, _ = real_arrays(case)
+    y = ops.conv2d(x, kernel, bias, **case.options)
+    with strict_precision():
+        assert_same_bits(y, ops.conv2d(x, kernel, bias, **case.options))
+
+
+@dtypes
+@cases
+def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type) -> None:
+    x, kernel, bias, _ = real_arrays(case, dtype)
+    y = ops.conv2d(x, kernel, bias, num_threads=1, **case.options)
+    for count in (2, 3, 5):
+        again = ops.conv2d(x, kernel, bias, num_threads=count, **case.options)
+        assert_same_bits(again, y, f"{count} threads")
+    last = slice(len(x) - 1, None)
+    assert_same_bits(ops.conv2d(x[last], kernel, bias, **case.options), y[last])
+
+
+@cases
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_is_not_finite_goes_the_exact_way(case: ConvCase, value: float) -> None:
+    """As in a direct sum: NaN and infinity where they are read, and no overflow elsewhere."""
+    options: dict[str, Any] = {"activation": "relu", **case.options}
+    x, kernel = integers(1, *case.x), integers(2, *case.kernel)
+    weights = kernel.astype(np.float32)
+    for place in ((0, 0, 0), (-1, -1, -1), (case.x[1] // 2, case.x[2] // 2, 0)):
+        spoilt = x.copy()
+        spoilt[(len(x) - 1, *place)] = value
+        with np.errstate(all="ignore"):
+            expected = reference.conv2d(spoilt, kernel, **options).astype(np.float32)
+        spoilt = spoilt.astype(np.float32)
+        y = ops.conv2d(spoilt, weights, **options)
+        assert_equal(np.isnan(y), np.isnan(expected))
+        # 3e38 plus integers: rounded in both, but not in the same way
+        finite = abs(expected) < 1e30
+        assert_equal(y[finite], expected[finite])
+        assert_equal(np.isinf(y), np.isinf(expected))
+        assert_same_bits(ops.conv2d(spoilt, weights, num_threads=3, **options), y)
+
+
+def test_prediction_has_the_bits_of_the_operation(num_threads: int) -> None:
+    """Also where a value is not finite."""
+    kernel = reals(1, 7, 7, 3, 64).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input(shape=(64, 60, 3)), layers.Conv2D(64, 7, strides=2, use_bias=False)]
+    )
+    model.set_weights([kernel])
+    x = reals(2, 3, 64, 60, 3).astype(np.float32)
+    x[1, 30, 31, 2] = np.inf
+    y = model.predict(x, verbose=0)
+    assert_same_bits(y, ops.conv2d(x, kernel, strides=2, num_threads=num_threads))
