@@ -155,6 +155,9 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
     }
     const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
     const auto parts = WinogradParts<T>::forward(s, kernel);
+    if (winograd && layout == Layout::channels_first &&
+        winograd->run_turned(s.batch, x, bias, activation, y, num_threads))
+        return;
     if (winograd || parts) {
         const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
         T* const out = result.data();

@@ -17,18 +17,33 @@
 namespace fastconv::ops {
 namespace {
 
-// Code of a position inside the window whose first position is `corner`; -1 if it is not there.
+// Where the positions of a 2x2 window are in the image of the convolution's output.
 struct WindowCodes {
-    index_t offset[4];  // of positions in the image of the convolution's output
+    index_t offset[4];
 
     explicit WindowCodes(const Conv2dShape& s)
         : offset{0, s.out_channels, s.out_width * s.out_channels, (s.out_width + 1) * s.out_channels} {}
-    int of(index_t distance) const {
-        for (int q = 0; q < 4; ++q)
-            if (distance == offset[q]) return q;
-        return -1;
-    }
 };
+
+// The codes of the `channels` maxima of a window, of which the first position is `corner` of an image of less than
+// 2**31; false if one is not of the window. Without branches, which nobody could foresee.
+template <class T>
+bool codes_of_window(index_t channels, const std::int64_t* argmax, const T* y, bool relu, index_t row, index_t corner,
+                     std::uint8_t* codes) {
+    static_assert(kernels::dead_code == 4);
+    const auto pixel = static_cast<std::uint64_t>(channels), below = static_cast<std::uint64_t>(row);
+    const auto sign = [](std::uint64_t v) { return static_cast<std::uint64_t>(static_cast<std::int64_t>(v) >> 63); };
+    std::uint64_t bits = 0, wrong = 0;
+    for (index_t k = 0; k < channels; ++k) {
+        const std::uint64_t distance = static_cast<std::uint64_t>(argmax[k]) - static_cast<std::uint64_t>(corner + k);
+        const std::uint64_t upper = sign(distance - below), rest = distance - (below & ~upper);
+        const std::uint64_t dead = relu & !(y[k] > 0);
+        bits |= distance;
+        wrong |= rest * (rest - pixel);
+        codes[k] = static_cast<std::uint8_t>((2 & ~upper) | (1 & sign(0 - rest)) | (dead << 2));
+    }
+    return wrong == 0 && bits >> 31 == 0;
+}
 
 // body(i, corner) for the pooled elements of some rows and channels of one image.
 template <class Body>
@@ -279,28 +294,26 @@ template <class T>
 void conv2d_max_pool2d_gradients(const Conv2dShape& s, const Pool2dShape& p, const T* x, const T* kernel,
                                  const T* grad, const std::int64_t* argmax, const T* y, Activation activation, T* dx,
                                  T* dkernel, T* dbias, int num_threads) {
-    const auto flat = [&](index_t i) { return activation == Activation::relu && !(y[i] > 0); };
-    if (has_sparse_gradients<T>(s, p)) {
+    const bool relu = activation == Activation::relu;
+    const index_t row = s.out_width * s.out_channels;
+    if (has_codes(s, p) && s.out_height * row < (index_t{1} << 31)) {
         // A caller may hand in any position of the image; codes can name those of the window.
-        const index_t windows = p.out_height * p.out_width * p.channels;
         const runtime::Buffer<std::uint8_t> codes(static_cast<std::size_t>(p.output_size()));
-        const WindowCodes window(s);
         std::atomic<bool> elsewhere{false};
-        const int threads = runtime::thread_count(s.batch, static_cast<double>(p.output_size()), num_threads);
-        runtime::parallel_for(s.batch, threads, [&](index_t n, int) {
-            for_windows(s, p, {0, p.out_height}, {0, p.channels}, [&](index_t i, index_t corner) {
-                const int code = window.of(argmax[n * windows + i] - corner);
-                if (code < 0) elsewhere = true;
-                codes.data()[n * windows + i] =
-                    static_cast<std::uint8_t>((code & 3) | (flat(n * windows + i) ? kernels::dead_code : 0));
-            });
+        const index_t rows = s.batch * p.out_height, channels = p.channels;
+        const int threads = runtime::thread_count(rows, static_cast<double>(p.output_size()), num_threads);
+        runtime::parallel_for(rows, threads, [&](index_t item, int) {
+            index_t i = item * p.out_width * channels, corner = item % p.out_height * 2 * row;
+            for (index_t column = 0; column < p.out_width; ++column, i += channels, corner += 2 * channels)
+                if (!codes_of_window(channels, argmax + i, y + i, relu, row, corner, codes.data() + i))
+                    return elsewhere.store(true);
         });
         if (!elsewhere)
             return conv2d_max_pool2d_gradients(s, p, x, kernel, grad, codes.data(), dx, dkernel, dbias, num_threads);
     }
     const auto dense = dense_gradient(s, p, grad, num_threads, [&](index_t i, index_t& position) {
         position = argmax[i];
-        return !flat(i);
+        return !relu || y[i] > 0;
     });
     gradients_of_dense(s, x, kernel, dense.data(), dx, dkernel, dbias, num_threads);
 }

@@ -168,6 +168,32 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     return finite;
 }
 
+template <class T>
+bool WinogradConv2d<T>::run_turned(index_t batch, const T* x, const T* bias, Activation activation, T* y,
+                                   int num_threads) const {
+    if (!few_) return false;
+    // Bands of an image that stay in the cache, and turned from there to y.
+    constexpr index_t bank_bytes = index_t{256} << 10;
+    const TileGrid& grid = products_.grid();
+    const index_t row = out_.width * out_.channels, plane = out_.height * out_.width;
+    const index_t band = std::clamp<index_t>(bank_bytes / (2 * row * index_t{sizeof(T)}), 1, grid.rows);
+    const index_t bands = pieces(grid.rows, band), bank_size = 2 * band * row;
+    const double work = 16 * static_cast<double>(batch * grid.per_image() * in_.channels * out_.channels);
+    const int threads = runtime::thread_count(batch * bands, work, num_threads);
+    const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));
+    std::atomic<bool> finite{true};
+    runtime::parallel_for(batch * bands, threads, [&](index_t item, int thread) {
+        const index_t image = item / bands, first = item % bands * band, last = std::min(grid.rows, first + band);
+        const index_t top = image * grid.rows, begin = 2 * first, end = std::min(out_.height, 2 * last);
+        T* const bank = banks.data() + thread * bank_size;
+        const Range tiles{(top + first) * grid.columns, (top + last) * grid.columns};
+        if (!run_few(tiles, x, bias, activation, bank - (image * out_.height + begin) * row, false)) finite = false;
+        dispatch::active<T>().transpose((end - begin) * out_.width, out_.channels, bank, out_.channels,
+                                        y + image * out_.channels * plane + begin * out_.width, plane);
+    });
+    return finite;
+}
+
 template class WinogradConv2d<float>;
 template class WinogradConv2d<double>;
 

@@ -24,6 +24,8 @@ class WinogradConv2d {
              T* y, T* scratch) const;
     // The whole of `batch` images, but false, with y void, if a sum is not finite.
     bool run_all(index_t batch, const T* x, const T* bias, Activation activation, T* y, int num_threads) const;
+    // The same with y in NCHW; false also unless few() input channels go from images to results at once.
+    bool run_turned(index_t batch, const T* x, const T* bias, Activation activation, T* y, int num_threads) const;
 
   private:
     WinogradConv2d(const TileGrid& grid, const TiledImages& in, const TiledImages& out, index_t groups, bool few,
