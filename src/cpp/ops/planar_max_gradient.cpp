@@ -1,6 +1,8 @@
 // The gradient of max pooling in NCHW, scattered plane by plane.
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cstdint>
 
 #include "ops/gradient_strips.hpp"
 #include "ops/pool2d.hpp"
@@ -12,19 +14,22 @@ bool planar_max_pool2d_gradient(const PoolSizes& s, const T* grad, const std::in
                                 int num_threads) {
     if (s.input_size() == 0) return false;
     const index_t pixels = s.in_height * s.in_width, windows = s.out_height * s.out_width;
-    const auto image = static_cast<std::uint64_t>(pixels * s.channels);
-    const double inverse = 1 / static_cast<double>(s.channels);
-    std::atomic<bool> in_own_planes{true};
+    // A place less its channel is a multiple of the number of channels: below 2**31 the product with 2**shift over
+    // that number, rounded up, is the quotient; what is above fails the test.
+    const int shift = 31 + std::bit_width(static_cast<std::uint64_t>(s.channels - 1));
+    const auto divisor = static_cast<std::uint64_t>(s.channels);
+    const std::uint64_t inverse = ((std::uint64_t{1} << shift) + divisor - 1) / divisor;
+    std::atomic<bool> in_own_planes{pixels * s.channels < (index_t{1} << 31)};
+    if (!in_own_planes) return false;
     runtime::parallel_for(s.batch * s.channels, gradient_threads(s, num_threads), [&](index_t item, int) {
-        const index_t channel = item % s.channels;
+        const auto channel = static_cast<std::uint64_t>(item % s.channels);
         T* plane = dx + item * pixels;
         std::fill_n(plane, pixels, T(0));
         for (index_t i = item * windows; i < (item + 1) * windows; ++i) {
-            if (static_cast<std::uint64_t>(argmax[i]) >= image) return in_own_planes.store(false);
-            // A multiple of the number of channels: half a pixel more makes up for the roundings.
-            const index_t distance = argmax[i] - channel;
-            const auto pixel = static_cast<index_t>(static_cast<double>(distance) * inverse + 0.5);
-            if (pixel * s.channels != distance) return in_own_planes.store(false);
+            const std::uint64_t distance = static_cast<std::uint64_t>(argmax[i]) - channel;
+            const std::uint64_t pixel = distance * inverse >> shift;
+            if (pixel >= static_cast<std::uint64_t>(pixels) || pixel * divisor != distance)
+                return in_own_planes.store(false);
             plane[pixel] += grad[i];
         }
     });

@@ -39,7 +39,7 @@ void max_pool2d(const Pool2dShape& shape, const T* x, T* y, std::int64_t* argmax
 template <class T>
 void max_pool2d_gradient(const PoolSizes& sizes, const T* grad, const std::int64_t* argmax, T* dx, int num_threads);
 
-// The same in NCHW; false, with dx undefined, unless every index is in the plane of its own channel.
+// The same in NCHW; false, with dx undefined, unless every index is in the plane of its own channel, and below 2**31.
 template <class T>
 bool planar_max_pool2d_gradient(const PoolSizes& sizes, const T* grad, const std::int64_t* argmax, T* dx,
                                 int num_threads);
