@@ -139,7 +139,8 @@ void transpose_planes(index_t batch, index_t rows, index_t columns, const T* in,
     // Blocks of columns make whole rows of the output.
     const index_t slice = std::clamp<index_t>(piece / rows / 16 * 16, 16, columns > 16 ? columns : 16);
     const index_t slices = (columns + slice - 1) / slice, items = batch * slices;
-    const double work = static_cast<double>(batch * rows * columns) / 2;
+    // An element takes half a cycle, as eight multiply-adds do.
+    const double work = 8 * static_cast<double>(batch) * static_cast<double>(rows * columns);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item % slices * slice, offset = item / slices * rows * columns;
         dispatch::active<T>().transpose(rows, std::min(slice, columns - first), in + offset + first, columns,
