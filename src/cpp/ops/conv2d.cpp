@@ -112,9 +112,15 @@ void run(const Direct& direct, const WeightBlocks<T>& weights, const T* x, const
     const index_t blocks = direct.groups * weights.blocks();
     const int threads = runtime::thread_count(blocks, direct.work, num_threads);
     const bool even = blocks % threads == 0 || blocks >= 4 * threads;
-    if (layout == Layout::channels_last && even && !weights.in_place() &&
-        direct.batch * direct.in.image <= blocks * weights.block_size())
-        return run_by_block(direct, weights, x, bias, activation, y, threads);
+    if (even && !weights.in_place() && direct.batch * direct.in.image <= blocks * weights.block_size()) {
+        const index_t height = direct.rows.length, width = direct.columns.length;
+        const index_t channels = direct.groups * direct.filters;
+        const ChannelsLastResult<T> result(layout, direct.batch, channels, height * width, y);
+        Direct dense = direct;
+        if (layout == Layout::channels_first) dense.out = dense_strides(height, width, channels);
+        run_by_block(dense, weights, x, bias, activation, result.data(), threads);
+        return result.finish(num_threads);
+    }
     const PackedWeights<T> packed(weights, num_threads);
     run_all(contractions(direct, packed, false), direct.batch, direct.in, direct.out, x, y, bias, activation,
             direct.work, num_threads, layout);
