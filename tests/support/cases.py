@@ -207,6 +207,7 @@ PARALLEL_CONVOLUTIONS = (
     ConvCase("depthwise", (5, 26, 26, 33), (3, 3, 1, 33), groups=33, padding="same"),
     ConvCase("1x1", (3, 30, 30, 48), (1, 1, 48, 65)),
     ConvCase("1x1_of_many_channels", (12, 14, 14, 200), (1, 1, 200, 290)),
+    ConvCase("one_image_and_many_weights", (1, 7, 7, 256), (1, 1, 256, 512)),
     ConvCase("grouped_of_many_channels", (4, 9, 9, 396), (3, 3, 198, 258), padding=1, groups=2),
 )
 """Above the work (about a million multiply-adds) below which a call stays serial."""
