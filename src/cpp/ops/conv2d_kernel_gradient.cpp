@@ -114,7 +114,8 @@ runtime::Buffer<T> with_whole_vectors(index_t pixels, index_t stride, index_t ch
     runtime::Buffer<T> copy(static_cast<std::size_t>(pixels * padded));
     constexpr index_t piece = 256;
     const index_t items = (pixels + piece - 1) / piece;
-    const int threads = runtime::thread_count(items, static_cast<double>(pixels * padded) / 4, num_threads);
+    const int threads =
+        runtime::thread_count(items, runtime::work_of_memory * static_cast<double>(pixels * padded), num_threads);
     runtime::parallel_for(items, threads, [&](index_t item, int) {
         for (index_t i = item * piece; i < std::min(pixels, (item + 1) * piece); ++i) {
             T* out = copy.data() + i * padded;
@@ -253,7 +254,7 @@ void bias_gradient(index_t rows, index_t channels, const T* grad, T* dbias, int 
     const index_t chunk_rows = (rows + chunks - 1) / chunks;
     runtime::Buffer<T> partials(static_cast<std::size_t>(chunks * channels));
     std::memset(partials.data(), 0, static_cast<std::size_t>(chunks * channels) * sizeof(T));
-    const double work = static_cast<double>(rows * channels) / 4;
+    const double work = runtime::work_of_memory * static_cast<double>(rows * channels);
     runtime::parallel_for(chunks, runtime::thread_count(chunks, work, num_threads), [&](index_t chunk, int) {
         const index_t last = std::min(rows, (chunk + 1) * chunk_rows);
         for (index_t row = chunk * chunk_rows; row < last; row += run)

@@ -38,12 +38,13 @@ void for_rows(index_t rows, index_t classes, int num_threads, const Body& body) 
 
 template <class T>
 void relu(index_t size, const T* x, T* y, int num_threads) {
-    for_pieces(size, 0.5, num_threads, [&](index_t i, index_t n) { dispatch::active<T>().relu(n, x + i, y + i); });
+    for_pieces(size, runtime::work_of_memory, num_threads,
+               [&](index_t i, index_t n) { dispatch::active<T>().relu(n, x + i, y + i); });
 }
 
 template <class T>
 void relu_gradient(index_t size, const T* grad, const T* y, T* dx, int num_threads) {
-    for_pieces(size, 0.5, num_threads,
+    for_pieces(size, runtime::work_of_memory, num_threads,
                [&](index_t i, index_t n) { dispatch::active<T>().relu_gradient(n, grad + i, y + i, dx + i); });
 }
 
@@ -128,7 +129,7 @@ void dropout(index_t size, const T* x, double rate, std::uint64_t seed, std::uin
 template <class T>
 void dropout_gradient(index_t size, const T* grad, double rate, const std::uint8_t* kept, T* dx, int num_threads) {
     const T scale = static_cast<T>(1 / (1 - rate));
-    for_pieces(size, 0.5, num_threads, [&](index_t i, index_t n) {
+    for_pieces(size, runtime::work_of_memory, num_threads, [&](index_t i, index_t n) {
         dispatch::active<T>().scale_kept(n, grad + i, scale, kept + i / 8, dx + i);
     });
 }
@@ -139,8 +140,7 @@ void transpose_planes(index_t batch, index_t rows, index_t columns, const T* in,
     // Blocks of columns make whole rows of the output.
     const index_t slice = std::clamp<index_t>(piece / rows / 16 * 16, 16, columns > 16 ? columns : 16);
     const index_t slices = (columns + slice - 1) / slice, items = batch * slices;
-    // An element takes half a cycle, as eight multiply-adds do.
-    const double work = 8 * static_cast<double>(batch) * static_cast<double>(rows * columns);
+    const double work = runtime::work_of_memory * static_cast<double>(batch * rows * columns);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item % slices * slice, offset = item / slices * rows * columns;
         dispatch::active<T>().transpose(rows, std::min(slice, columns - first), in + offset + first, columns,

@@ -15,8 +15,7 @@
 
 namespace fastconv::ops {
 
-// Pooling is bound by memory: an element that moves takes as long as so many multiply-adds of a convolution.
-inline constexpr double work_of_memory = 6;
+using runtime::work_of_memory;  // which pooling is bound by
 
 inline int gradient_threads(const PoolSizes& s, int num_threads) {
     const double moved = static_cast<double>(s.input_size()) + 3 * static_cast<double>(s.output_size());

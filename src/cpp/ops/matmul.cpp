@@ -18,11 +18,10 @@ constexpr index_t packed_depth = 24;                    // less does not repay p
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
 constexpr index_t very_many_rows = 256;                 // of a thread, beside which packing b is nothing
 constexpr index_t item_elements = index_t{16} << 10;    // of a matrix that each of them is used in one product
-constexpr double moved_element = 4;  // multiply-adds in the time in which an element comes through the caches
 
 double work_of(index_t rows, index_t columns, index_t depth) {
     const auto m = static_cast<double>(rows), n = static_cast<double>(columns), k = static_cast<double>(depth);
-    return m * n * k + moved_element * (m * k + k * n + m * n);
+    return m * n * k + runtime::work_of_memory * (m * k + k * n + m * n);
 }
 
 template <class T>
@@ -30,7 +29,7 @@ runtime::Buffer<T> transpose(index_t rows, index_t columns, const T* in, int num
     runtime::Buffer<T> buffer(static_cast<std::size_t>(rows * columns));
     constexpr index_t slice = 64;
     const index_t items = pieces(columns, slice);
-    const double work = moved_element * static_cast<double>(rows * columns);
+    const double work = runtime::work_of_memory * static_cast<double>(rows * columns);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item * slice;
         dispatch::active<T>().transpose(rows, std::min(slice, columns - first), in + first, columns,

@@ -79,7 +79,7 @@ PackedWeights<T>::PackedWeights(const WeightBlocks<T>& blocks, int num_threads)
     buffer_ = runtime::Buffer<T>(static_cast<std::size_t>(blocks.groups() * group_stride_));
     layout_.data = buffer_.data();
     const index_t taps = blocks.taps(), items = blocks.groups() * blocks.blocks() * taps;
-    const double work = static_cast<double>(items * blocks.tap_size()) / 4;
+    const double work = runtime::work_of_memory * static_cast<double>(items * blocks.tap_size());
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t tap = item % taps, block = item / taps % blocks.blocks();
         blocks.pack_tap(item / taps / blocks.blocks(), block, tap, buffer_.data() + item * blocks.tap_size());

@@ -36,11 +36,12 @@ void product_over_pixels(index_t images, index_t pixels, index_t rows, index_t c
     const runtime::Buffer<T> turned(static_cast<std::size_t>(images * blocks * pixels * width));
     const double elements = static_cast<double>(images * pixels) * static_cast<double>(columns);
     const index_t turns = images * blocks;
-    runtime::parallel_for(turns, runtime::thread_count(turns, elements / 2, num_threads), [&](index_t item, int) {
-        const index_t image = item / blocks, first = item % blocks * width;
-        kernels.transpose(std::min(width, columns - first), pixels, b + (image * columns + first) * pixels, pixels,
-                          turned.data() + item * pixels * width, width);
-    });
+    runtime::parallel_for(
+        turns, runtime::thread_count(turns, runtime::work_of_memory * elements, num_threads), [&](index_t item, int) {
+            const index_t image = item / blocks, first = item % blocks * width;
+            kernels.transpose(std::min(width, columns - first), pixels, b + (image * columns + first) * pixels,
+                              pixels, turned.data() + item * pixels * width, width);
+        });
 
     const index_t size = rows * columns;
     const index_t most = std::clamp<index_t>(most_partial_bytes / (size * element), 1, most_chunks);
@@ -89,7 +90,7 @@ void pointwise_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, 
     runtime::Buffer<T> read;
     if (!plane.dense()) {
         read = runtime::Buffer<T>(static_cast<std::size_t>(planes * pixels));
-        const double work = static_cast<double>(planes * pixels);
+        const double work = runtime::work_of_memory * static_cast<double>(planes * pixels);
         runtime::parallel_for(planes, runtime::thread_count(planes, work, num_threads), [&](index_t p, int) {
             plane.gather(x + p * plane.size, 0, pixels, read.data() + p * pixels);
         });

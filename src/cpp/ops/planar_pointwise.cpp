@@ -117,7 +117,7 @@ void planar_pointwise(const Conv2dShape& s, const T* x, const T* kernel, const T
     matrix.data = matrix.copy.data();
     constexpr index_t slice = 64;
     const index_t items = pieces(matrix.rows, slice);
-    const double work = static_cast<double>(matrix.rows * matrix.depth) / 4;
+    const double work = runtime::work_of_memory * static_cast<double>(matrix.rows * matrix.depth);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item * slice, count = std::min(slice, matrix.rows - first);
         T* out = matrix.copy.data() + first * matrix.depth;

@@ -132,7 +132,7 @@ PreparedMatrix<T>::PreparedMatrix(const RightFactor<T>& factor, bool keep_in_pla
     copy_ = runtime::Buffer<T>(static_cast<std::size_t>(factor.packed_size(factor.blocks, depth)));
     b_ = copy_.data();
     const index_t slice = factor.narrow ? depth : 256, slices = pieces(depth, slice), items = factor.blocks * slices;
-    const double work = static_cast<double>(factor.columns * depth) / 4;
+    const double work = runtime::work_of_memory * static_cast<double>(factor.columns * depth);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t block = item / slices, first = item % slices * slice;
         factor.pack({block, block + 1}, {first, std::min(depth, first + slice)},

@@ -57,7 +57,7 @@ class FewTiles {
         const int threads = runtime::thread_count(blocks, work, num_threads);
         const auto v = scratch_of_threads<T>(1, slices * v_size);
         const auto scratch = scratch_of_threads<T>(threads, thread_size);
-        runtime::parallel_for(slices, std::min<int>(threads, static_cast<int>(slices)), [&](index_t item, int) {
+        runtime::parallel_for(slices, std::min(threads, static_cast<int>(slices)), [&](index_t item, int) {
             transform_patches(dispatch::active<T>().winograd_input, grid_, in_, {0, tiles_}, channels_of(item), x,
                               v.data() + item * v_size);
         });

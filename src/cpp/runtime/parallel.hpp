@@ -14,6 +14,9 @@ namespace fastconv::runtime {
 // Having others begin costs about as much as this many multiply-adds; a thread gets at least this much work.
 inline constexpr double work_per_thread = 4e5;
 
+// An element that is read or written once, by itself, takes as long as this many multiply-adds of a convolution.
+inline constexpr double work_of_memory = 6;
+
 // A bound far above what is useful.
 int most_threads() noexcept;
 
