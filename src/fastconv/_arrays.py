@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fastconv._errors import type_error, value_error
 from fastconv._types import FloatArray, IntArray
 
+_NDARRAY = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
 _FLOATS = (_FLOAT32, np.dtype(np.float64))
 
@@ -51,7 +52,9 @@ def float_array(
         TypeError: another dtype, or one that differs from `dtype`.
         ValueError: another number of axes.
     """
-    array: FloatArray = as_array(operation, argument, value)  # type: ignore[assignment]
+    array: FloatArray = value  # type: ignore[assignment]
+    if type(value) is not _NDARRAY:
+        array = as_array(operation, argument, value)  # type: ignore[assignment]
     own = array.dtype
     # The objects themselves are those of native arrays, and much faster to compare.
     if own is not _FLOAT32 and (own not in _FLOATS or not own.isnative):
@@ -110,13 +113,17 @@ def check_out(
         TypeError: not an ndarray, or another dtype.
         ValueError: another shape, or memory that cannot be written.
     """
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if type(out) is not _NDARRAY and (
+        not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray)
+    ):
         raise type_error(operation, argument, "must be an array", "numpy.ndarray", type(out))
-    if out.dtype != dtype or not out.dtype.isnative:
-        raise type_error(operation, argument, "has the wrong dtype", dtype, out.dtype)
-    check_shape(operation, argument, out.shape, shape)
+    own = out.dtype
+    if own is not dtype and (own != dtype or not own.isnative):
+        raise type_error(operation, argument, "has the wrong dtype", dtype, own)
+    if out.shape != shape:
+        check_shape(operation, argument, out.shape, shape)
     flags = out.flags
-    if not (flags.c_contiguous and flags.aligned and flags.writeable):
+    if not flags.carray:
         rule, expected = "cannot be filled", "C-contiguous, aligned, writeable memory"
         received = ", ".join(
             name

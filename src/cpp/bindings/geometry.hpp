@@ -12,11 +12,15 @@
 
 namespace fastconv::bindings {
 
+// The integers of a tuple; pybind11 takes four times as long for any sequence.
+template <std::size_t size>
+struct Integers : std::array<index_t, size> {};
+
 // stride, dilation (height, width each), pad top, bottom, left, right, groups
-using ConvIntegers = std::array<index_t, 9>;
+using ConvIntegers = Integers<9>;
 // pool, stride, dilation (height, width each), pad top, bottom, left, right; a partial window that counts is
 // in the padding
-using PoolIntegers = std::array<index_t, 10>;
+using PoolIntegers = Integers<10>;
 
 // `input` (N,H,W,C) and `kernel` (kh,kw,C/groups,K) are of rank 4. The kernel's third dimension is checked
 // with the rest of its shape, against group_in_channels() of the result.
@@ -60,3 +64,28 @@ inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, const py::array& inp
 }
 
 }  // namespace fastconv::bindings
+
+namespace pybind11::detail {
+
+template <std::size_t size>
+struct type_caster<fastconv::bindings::Integers<size>> {
+    using Tuple = fastconv::bindings::Integers<size>;
+    PYBIND11_TYPE_CASTER(Tuple, const_name("tuple[int, ...]"));
+
+    bool load(handle source, bool) {
+        if (!PyTuple_CheckExact(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != static_cast<Py_ssize_t>(size))
+            return false;
+        for (std::size_t i = 0; i < size; ++i) {
+            PyObject* const item = PyTuple_GET_ITEM(source.ptr(), static_cast<Py_ssize_t>(i));
+            if (!PyLong_CheckExact(item)) return false;
+            value[i] = PyLong_AsSsize_t(item);
+            if (value[i] == -1 && PyErr_Occurred()) {
+                PyErr_Clear();
+                return false;
+            }
+        }
+        return true;
+    }
+};
+
+}  // namespace pybind11::detail

@@ -2,9 +2,9 @@
 
 #include <pybind11/stl.h>
 
-#include <memory>
+#include <array>
+#include <span>
 #include <tuple>
-#include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
@@ -13,16 +13,38 @@
 namespace fastconv::bindings {
 namespace {
 
-[[noreturn]] void refuse_memory(const std::vector<index_t>& shape, const py::dtype& dtype) {
+[[noreturn]] void refuse_memory(std::span<const index_t> shape, const py::dtype& dtype) {
     const std::string text = "empty: cannot allocate an array of shape " + format_shape(shape.begin(), shape.end()) +
                              " and dtype " + std::string(py::str(static_cast<const py::object&>(dtype)));
     py::set_error(PyExc_MemoryError, text.c_str());
     throw py::error_already_set();
 }
 
+constexpr std::size_t most_dimensions = 32;
+
+void release_owned(PyObject* capsule) { runtime::release_block(PyCapsule_GetPointer(capsule, nullptr)); }
+
+// Straight from NumPy's C interface: py::array and py::capsule take as long again for each.
+py::array array_on(void* block, std::span<const index_t> shape, const py::dtype& dtype) {
+    static_assert(sizeof(index_t) == sizeof(Py_intptr_t));
+    const auto owner = py::reinterpret_steal<py::object>(PyCapsule_New(block, nullptr, release_owned));
+    if (!owner) {
+        runtime::release_block(block);
+        throw py::error_already_set();
+    }
+    const auto& numpy = py::detail::npy_api::get();
+    const auto* dims = reinterpret_cast<const Py_intptr_t*>(shape.data());
+    auto array = py::reinterpret_steal<py::array>(numpy.PyArray_NewFromDescr_(
+        numpy.PyArray_Type_, py::dtype(dtype).release().ptr(), static_cast<int>(shape.size()), dims, nullptr, block,
+        py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
+    if (!array || numpy.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0)
+        throw py::error_already_set();
+    return array;
+}
+
 }  // namespace
 
-py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
+py::array empty(std::span<const index_t> shape, const py::dtype& dtype) {
     if (dtype.has_fields() || dtype.kind() == 'O' || dtype.itemsize() == 0) {
         throw py::type_error("empty: dtype must be a plain number, expected float32, float64 or int64, received " +
                              std::string(py::str(static_cast<const py::object&>(dtype))));
@@ -37,14 +59,8 @@ py::array empty(const std::vector<index_t>& shape, const py::dtype& dtype) {
         overflow = __builtin_mul_overflow(bytes, dim, &bytes) || overflow;
     }
     if (overflow) refuse_memory(shape, dtype);
-    if (bytes == 0) return py::array(dtype, shape);
     try {
-        std::unique_ptr<void, decltype(&runtime::release_block)> block(
-            runtime::acquire_block(static_cast<std::size_t>(bytes)), &runtime::release_block);
-        void* data = block.get();
-        const py::capsule owner(data, [](void* memory) { runtime::release_block(memory); });
-        (void)block.release();
-        return py::array(dtype, shape, data, owner);
+        return array_on(runtime::acquire_block(static_cast<std::size_t>(bytes)), shape, dtype);
     } catch (const std::bad_alloc&) {
         refuse_memory(shape, dtype);
     }
@@ -64,7 +80,19 @@ Statistics pool_statistics() {
 
 void bind_memory(py::module_& m) {
     using py::arg;
-    m.def("empty", &empty, arg("shape"), arg("dtype"));
+    m.def(
+        "empty",
+        [](const py::tuple& shape, const py::dtype& dtype) {
+            std::array<index_t, most_dimensions> sizes;
+            if (shape.size() > sizes.size()) throw py::value_error("empty: shape has too many dimensions");
+            py::detail::make_caster<index_t> size;
+            for (std::size_t i = 0; i < shape.size(); ++i) {
+                if (!size.load(shape[i], false)) throw py::type_error("empty: shape must be a tuple of 64-bit ints");
+                sizes[i] = size;
+            }
+            return empty(std::span(sizes.data(), shape.size()), dtype);
+        },
+        arg("shape"), arg("dtype"));
     m.def("clear_pool", &runtime::clear_pool);
     m.def("pool_statistics", &pool_statistics,
           "(cached_bytes, cached_blocks, used_bytes, used_blocks, limit_bytes, hits, misses)");

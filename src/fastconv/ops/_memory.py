@@ -42,7 +42,8 @@ def allocate(operation: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np
 def packed(operation: str, array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     """`array`, or a copy of it if it is not C-contiguous and aligned."""
     flags = array.flags
-    if flags.c_contiguous and flags.aligned:
+    # One look at what nearly all arrays are: these two and writeable.
+    if flags.carray or (flags.c_contiguous and flags.aligned):
         return array
     copy = allocate(operation, array.shape, array.dtype)
     np.copyto(copy, array)

@@ -25,9 +25,11 @@ def remembered(*, sizes: int) -> Callable[[_F], _F]:
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
-            for value in arguments[sizes + 1 :]:
-                if value.__class__ not in _EXACT and not _is_exact(value):
-                    return function(*arguments)
+            options = arguments[sizes + 1 :]
+            if not _EXACT.issuperset(map(type, options)):
+                for value in options:
+                    if value.__class__ not in _EXACT and not _is_exact(value):
+                        return function(*arguments)
             return known(*arguments)
 
         return call  # type: ignore[return-value]

@@ -67,11 +67,13 @@ def matmul(
     threads = core_threads("matmul", num_threads)
     inputs = (a, b) if bias is None else (a, b, bias)
     y = result("matmul", out, (rows, columns), a.dtype, inputs)
-    a, transpose_a = _as_stored(a, transpose_a)
-    b, transpose_b = _as_stored(b, transpose_b)
+    if not a.flags.carray:
+        a, transpose_a = _as_stored(a, transpose_a)
+    if not b.flags.carray:
+        b, transpose_b = _as_stored(b, transpose_b)
     if bias is not None:
         bias = packed("matmul", bias)
-    _core.matmul(a, b, bias, y, transpose_a, transpose_b, activation == "relu", threads)
+    _core.matmul(a, b, bias, y, bool(transpose_a), bool(transpose_b), activation == "relu", threads)
     return y
 
 
@@ -79,10 +81,10 @@ def _as_stored(matrix: FloatArray, transpose: bool) -> tuple[FloatArray, bool]:
     """`matrix` as the core can read it: packed, or the transpose of what is."""
     flags = matrix.flags
     if flags.c_contiguous and flags.aligned:
-        return matrix, bool(transpose)
+        return matrix, transpose
     if flags.f_contiguous and not flags.c_contiguous:
         matrix, transpose = matrix.T, not transpose
-    return packed("matmul", matrix), bool(transpose)
+    return packed("matmul", matrix), transpose
 
 
 def relu(
