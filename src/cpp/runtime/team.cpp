@@ -27,6 +27,7 @@ constexpr auto spin_time = std::chrono::microseconds(400);
 constexpr index_t claims_per_run = 32;  // a run of items is taken in so many parts, for others to help with the rest
 
 thread_local bool is_in_team = false;
+std::atomic<int> awake{0};  // workers of all teams
 
 void pause() noexcept {
 #if defined(__x86_64__)
@@ -110,6 +111,7 @@ class Team {
 
     void serve(int index) noexcept {
         is_in_team = true;
+        awake.fetch_add(1, std::memory_order_relaxed);
         std::uint32_t last = 0;
         State state{};
         const auto wanted = [&]() noexcept {
@@ -120,7 +122,9 @@ class Team {
             if (!spin(wanted)) {
                 std::unique_lock lock(mutex_);
                 sleepers_.fetch_add(1);
+                awake.fetch_sub(1, std::memory_order_relaxed);
                 wake_.wait(lock, wanted);
+                awake.fetch_add(1, std::memory_order_relaxed);
                 sleepers_.fetch_sub(1);
             }
             const State job = state & ~State{0xffff};
@@ -196,6 +200,8 @@ void release(Team* team) noexcept {
 }  // namespace
 
 bool in_team() noexcept { return is_in_team; }
+
+int awake_workers() noexcept { return awake.load(std::memory_order_relaxed); }
 
 void run_on_team(index_t items, int threads, const void* body, RunItems run) noexcept {
     Team* const team = acquire();

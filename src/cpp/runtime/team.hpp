@@ -18,6 +18,9 @@ using RunItems = void (*)(const void* body, index_t begin, index_t end, int thre
 // in their cache, and then help the others.
 void run_on_team(index_t items, int threads, const void* body, RunItems run) noexcept;
 
+// How many workers run or wait without sleeping, so that they begin at once.
+int awake_workers() noexcept;
+
 // Whether this thread is working for run_on_team.
 bool in_team() noexcept;
 
