@@ -9,13 +9,13 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers, ops, reference
-from support.arrays import DTYPES, assert_equal, assert_same_bits, integers, reals
+from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, integers, reals
 from support.bounds import assert_within_bound, winograd_few_terms
 from support.cases import ConvCase
 from support.data import convolution_data, real_data
 from support.precision import strict_precision
-from support.winograd import paddings, real_arrays
-from support.winograd_parts import depth, magnitude
+from support.winograd import gradient_of_kernel, paddings, real_arrays, tiles
+from support.winograd_parts import depth, kernel_magnitude, magnitude
 
 # Served by levels with 32 registers.
 CASES = (
@@ -38,7 +38,14 @@ OTHERS = (
     ConvCase("dilation", (1, 64, 64, 3), (7, 7, 3, 64), dilation_rate=2),
     ConvCase("groups", (1, 32, 64, 4), (7, 7, 2, 128), groups=2),
 )
+# Served by all levels.
+KERNEL_GRADIENTS = (
+    *CASES[:2],
+    ConvCase("odd_outputs", (2, 41, 65, 4), (6, 6, 4, 64), strides=2, padding=1),
+    ConvCase("unit_stride", (2, 32, 31, 3), (7, 7, 3, 64), padding=3),
+)
 cases = pytest.mark.parametrize("case", CASES, ids=str)
+kernel_cases = pytest.mark.parametrize("case", KERNEL_GRADIENTS, ids=str)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -81,6 +88,47 @@ def test_default_uses_it_and_strict_does_not(case: ConvCase, dtype: type, isa: s
         direct = ops.conv2d(x, kernel, bias, **case.options)
     assert_within_bound(direct, data.y, data.y_magnitude, case.terms)
     assert np.array_equal(y, direct) == (isa in {"avx2", "x86_64_v2"})
+
+
+@dtypes
+@kernel_cases
+def test_kernel_gradient(case: ConvCase, dtype: type, num_threads: int) -> None:
+    """Integers exactly, real values within the bound."""
+    data = convolution_data(case)
+    dkernel = gradient_of_kernel(data.x.astype(dtype), data.grad.astype(dtype), case, num_threads)
+    # As test_winograd.py has it.
+    assert tiles(case) * 4 * 4 * MAGNITUDE**2 * 4 * 4 <= 2**24
+    assert_equal(dkernel, data.dkernel.astype(dtype))
+    real = real_data(case)
+    x, _, _, grad = real_arrays(case, dtype)
+    dkernel = gradient_of_kernel(x, grad, case, num_threads)
+    assert_same_bits(dkernel, gradient_of_kernel(x, grad, case))
+    padded = np.pad(real.x, ((0, 0), *paddings(case), (0, 0)))
+    size = kernel_magnitude(padded, real.grad, case.kernel, strides(case))
+    # 4 additions in the transforms of tiles; one for each tile, at most 16 for chunks, and in
+    # the transform back one for each product that a tap is in, fewer than a position's twice.
+    terms = tiles(case) + 20 + 2 * depth(case.kernel, strides(case))
+    assert_within_bound(dkernel, real.gradients.kernel, size, terms)
+    with strict_precision():
+        direct = gradient_of_kernel(x, grad, case)
+    assert not np.array_equal(dkernel, direct)
+
+
+@kernel_cases
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("spoilt", ["x", "grad"])
+def test_kernel_gradient_of_what_is_not_finite(case: ConvCase, value: float, spoilt: str) -> None:
+    """It is the direct sum."""
+    x, _, _, grad = real_arrays(case)
+    array = {"x": x, "grad": grad}[spoilt]
+    array[-1, array.shape[1] // 2, array.shape[2] // 2, -1] = value
+    dkernel = gradient_of_kernel(x, grad, case)
+    with strict_precision():
+        expected = gradient_of_kernel(x, grad, case)
+    if value != 3e38:
+        assert not np.isfinite(expected).all()
+        assert_equal(dkernel, expected)
+    assert np.isfinite(dkernel).all() == np.isfinite(expected).all()
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)

@@ -76,6 +76,34 @@ def magnitude(x: Array, kernel: Array, strides: tuple[int, int], height: int, wi
     return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]
 
 
+def kernel_magnitude(x: Array, grad: Array, kernel: tuple[int, ...], strides: Any) -> Array:
+    """The kernel gradient on absolute values; `x` is padded."""
+    rows, columns = (grad.shape[1] + 1) // 2, (grad.shape[2] + 1) // 2
+    room = np.pad(abs(x), [(0, 0), *((0, kernel[i] + 3 * strides[i]) for i in range(2)), (0, 0)])
+    grads = np.zeros((len(grad), 2 * rows, 2 * columns, grad.shape[3]))
+    grads[:, : grad.shape[1], : grad.shape[2]] = abs(grad)
+    tiles = grads.reshape(len(grad), rows, 2, columns, 2, -1)
+    sums = np.zeros(kernel)
+    for p, in_rows, row_taps in _products(kernel[0], strides[0]):
+        for q, in_columns, column_taps in _products(kernel[1], strides[1]):
+            inputs = sum(
+                room[:, r :: 2 * strides[0], c :: 2 * strides[1]][:, :rows, :columns]
+                for r in in_rows
+                for c in in_columns
+            )
+            outputs = sum(
+                tiles[:, :, i, :, j]
+                for i in range(2)
+                for j in range(2)
+                if p in _OUTPUTS[i] and q in _OUTPUTS[j]
+            )
+            product = np.einsum("nhwc,nhwk->ck", inputs, outputs)
+            for r, v in row_taps.items():
+                for t, w in column_taps.items():
+                    sums[r, t] += v * w * product
+    return sums
+
+
 def depth(kernel: tuple[int, ...], strides: tuple[int, int]) -> int:
     """The most products of a position."""
     rows, columns = (

@@ -16,6 +16,7 @@
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
 #include "ops/winograd_kernel_gradient.hpp"
+#include "ops/winograd_parts_gradient.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
@@ -209,7 +210,8 @@ template <class T>
 void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
     const index_t kernel_size = s.kernel_size();
     if (kernel_size == 0 || depthwise_kernel_gradient(s, x, grad, dkernel, num_threads) ||
-        winograd_kernel_gradient(s, x, grad, dkernel, num_threads))
+        winograd_kernel_gradient(s, x, grad, dkernel, num_threads) ||
+        winograd_parts_kernel_gradient(s, x, grad, dkernel, num_threads))
         return;
     const Chunks chunks = chunks_of(s, sizeof(T));
     if (packing_pays(s, chunks, sizeof(T))) return blocked_kernel_gradient(s, x, grad, dkernel, num_threads);

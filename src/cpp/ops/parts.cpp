@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/settings.hpp"
+
 namespace fastconv::ops {
 
-PartsAxis::PartsAxis(index_t kernel, index_t stride) : kernel(kernel), stride(stride) {
+PartsAxis::PartsAxis(index_t kernel, index_t stride) {
     for (index_t residue = 0; residue < std::min(kernel, stride); ++residue) {
         for (index_t tap = residue; tap < kernel;) {
             const index_t taps = std::min<index_t>(3, pieces(kernel - tap, stride));
@@ -28,6 +30,36 @@ PartsAxis::PartsAxis(index_t kernel, index_t stride) : kernel(kernel), stride(st
             tap += taps * stride;
         }
     }
+}
+
+namespace {
+
+constexpr index_t most_channels = 4;
+constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that offsets fit 32 bits
+constexpr double run_cost =
+    16;  // products that take the time of transforming the inputs of an entry and run of tiles
+
+}  // namespace
+
+template <class T>
+bool parts_serve(const Conv2dShape& s) {
+    return s.groups == 1 && s.dilation_height == 1 && s.dilation_width == 1 && s.in_channels > 0 &&
+           s.in_channels <= most_channels && s.in_width * s.in_channels <= widest && s.output_size() > 0 &&
+           s.out_channels % dispatch::active<T>().lanes == 0 && (s.kernel_height > 3 || s.kernel_width > 3) &&
+           runtime::precision() != runtime::Precision::strict;
+}
+
+template <class T>
+double parts_gain(const Conv2dShape& s, double tile_cost) {
+    const index_t entries = PartsAxis(s.kernel_height, s.stride_height).count() *
+                            PartsAxis(s.kernel_width, s.stride_width).count() * s.in_channels;
+    const index_t vectors = s.out_channels / dispatch::active<T>().lanes, rows = pieces(s.out_height, 2);
+    const index_t tiles = pieces(pieces(s.out_width, 2), tiles_together) * tiles_together;
+    const double products = static_cast<double>(tiles * vectors) * (static_cast<double>(entries) + tile_cost);
+    const double transforms = run_cost * static_cast<double>(pieces(tiles, kernels::parts_tiles) * entries);
+    const double direct = static_cast<double>(s.out_height * s.out_width * vectors) *
+                          static_cast<double>(s.kernel_height * s.kernel_width * s.in_channels);
+    return direct / (static_cast<double>(rows) * (products + transforms));
 }
 
 template <class T>
@@ -115,6 +147,10 @@ void PartsInput<T>::take_rows(const T* image, index_t tile_row, bool follows, Ra
     }
 }
 
+template bool parts_serve<float>(const Conv2dShape&);
+template bool parts_serve<double>(const Conv2dShape&);
+template double parts_gain<float>(const Conv2dShape&, double);
+template double parts_gain<double>(const Conv2dShape&, double);
 template class PartsInput<float>;
 template class PartsInput<double>;
 

@@ -27,9 +27,15 @@ struct PartsAxis {
 
     index_t count() const { return static_cast<index_t>(of[0].size() + of[1].size() + of[2].size() + of[3].size()); }
 
-    index_t kernel, stride;
     std::vector<PartProduct> of[4];  // by position
 };
+
+// Whether the products are served, and how many times as fast as direct sums they are, where `tile_cost` products'
+// time goes into a tile and vector of filters besides.
+template <class T>
+bool parts_serve(const Conv2dShape& shape);
+template <class T>
+double parts_gain(const Conv2dShape& shape, double tile_cost);
 
 // The transformed patches of a row of tiles, few channels deep: entries[position][row product][column product][c].
 template <class T>
@@ -44,20 +50,22 @@ class PartsInput {
     index_t tile_rows() const { return tile_rows_; }
     index_t tiles() const { return tiles_; }  // of a row
 
-    index_t buffer_size() const { return line_size_ + (row_count_ + 1 + rows_.count() + 1) * row_size_ + v_size(); }
+    index_t v_size() const { return entries() * kernels::parts_tiles; }
+    index_t buffer_size() const { return line_size_ + (row_count_ + 1 + rows_.count() + 1) * row_size_; }
 
-    // body(row, run, v) for runs of at most parts_tiles tiles of some rows of an image; v[entry][tile].
-    template <class Body>
-    void for_tiles(const T* image, Range tile_rows, T* buffer, const Body& body) const {
+    // body(row, run, v) for runs of at most parts_tiles tiles of some rows of an image, one run of all rows after the
+    // other; v[entry][tile] = place(), room for v_size().
+    template <class Place, class Body>
+    void for_tiles(const T* image, Range tile_rows, T* buffer, const Place& place, const Body& body) const {
         const auto& kernels = dispatch::active<T>();
         T* const taken = buffer + line_size_;
         T* const sums = taken + (row_count_ + 1) * row_size_;
-        T* const v = sums + (rows_.count() + 1) * row_size_;
         std::fill_n(taken + row_count_ * row_size_, row_size_, T(0));
         std::fill_n(sums + rows_.count() * row_size_, row_size_, T(0));
         for (index_t i = 0; i < runs_.count; ++i) {
             const Range run = runs_[i];
             for (index_t row = tile_rows.begin; row < tile_rows.end; ++row) {
+                T* const v = place();
                 take_rows(image, row, row > tile_rows.begin, run, buffer, taken);
                 kernels.pair_sums({taken, row_pairs_.data(), rows_.count(), row_size_, sums});
                 kernels.pair_sums({sums, pairs_.data(), entries(), kernels::parts_tiles, v});
@@ -67,7 +75,6 @@ class PartsInput {
     }
 
   private:
-    index_t v_size() const { return entries() * kernels::parts_tiles; }
     void take_rows(const T* image, index_t tile_row, bool follows, Range run, T* line, T* taken) const;
     void take_periods(const T* row, Range periods, T* line, T* out) const;
 

@@ -5,14 +5,11 @@
 
 #include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
-#include "runtime/settings.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t most_channels = 4;
-constexpr index_t most_rows = 16;             // of tiles in a band
-constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that offsets fit 32 bits
+constexpr index_t most_rows = 16;  // of tiles in a band
 
 // out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product.
 template <class T>
@@ -68,36 +65,14 @@ runtime::Buffer<T> transformed_weights(const Conv2dShape& s, const PartsInput<T>
 //   5x5      3 -> 64   32      1.35     1.23     3x3/2    3 -> 32  224      0.8      0.60
 //   5x5/2    3 -> 64  112      1.2      1.20     4x4/4    3 -> 64   64      0.6      0.4
 //   11x11    1 -> 64   28      1.2      1.24     7x7/2    3 -> 64    8      0.3      0.3
-constexpr double tile_cost = 60, run_cost = 16, enough = 1.15;
-
-template <class T>
-double expected_gain(const Conv2dShape& s) {
-    const index_t entries = PartsAxis(s.kernel_height, s.stride_height).count() *
-                            PartsAxis(s.kernel_width, s.stride_width).count() * s.in_channels;
-    const index_t vectors = s.out_channels / dispatch::active<T>().lanes, rows = pieces(s.out_height, 2);
-    const index_t tiles = pieces(pieces(s.out_width, 2), tiles_together) * tiles_together;
-    const double products = static_cast<double>(tiles * vectors) * (static_cast<double>(entries) + tile_cost);
-    const double transforms = run_cost * static_cast<double>(pieces(tiles, kernels::parts_tiles) * entries);
-    const double direct = static_cast<double>(s.out_height * s.out_width * vectors) *
-                          static_cast<double>(s.kernel_height * s.kernel_width * s.in_channels);
-    return direct / (static_cast<double>(rows) * (products + transforms));
-}
-
-template <class T>
-bool pays(const Conv2dShape& s) {
-    const auto& kernels = dispatch::active<T>();
-    const bool served = s.groups == 1 && s.dilation_height == 1 && s.dilation_width == 1 && s.in_channels > 0 &&
-                        s.in_channels <= most_channels && s.in_width * s.in_channels <= widest &&
-                        s.out_channels % kernels.lanes == 0 && s.output_size() > 0;
-    return kernels.winograd_parts != nullptr && served && runtime::precision() != runtime::Precision::strict &&
-           (s.kernel_height > 3 || s.kernel_width > 3) && expected_gain<T>(s) >= enough;
-}
+constexpr double tile_cost = 60, enough = 1.15;
 
 }  // namespace
 
 template <class T>
 std::optional<WinogradParts<T>> WinogradParts<T>::forward(const Conv2dShape& s, const T* kernel) {
-    if (!pays<T>(s)) return {};
+    if (dispatch::active<T>().winograd_parts == nullptr || !parts_serve<T>(s) || parts_gain<T>(s, tile_cost) < enough)
+        return {};
     return WinogradParts(s, kernel);
 }
 
@@ -112,13 +87,16 @@ std::uint32_t WinogradParts<T>::run_rows(index_t image, Range rows, const T* x, 
     std::uint32_t unfit = 0;
     y += image * out.image;
     x += image * s_.in_height * s_.in_width * s_.in_channels;
-    input_.for_tiles(x, rows, scratch, [&](index_t row, Range run, const T* v) {
-        const bool finite = dispatch::active<T>().winograd_parts(
-            {v, weights_.data(), input_.depths(), input_.entries(), run.size(), s_.out_channels, bias, activation,
-             y + 2 * row * out.row + 2 * run.begin * out.pixel, std::min<index_t>(2, s_.out_height - 2 * row),
-             std::min(2 * run.size(), s_.out_width - 2 * run.begin), out.row, out.pixel, stream});
-        unfit |= std::uint32_t{!finite} << (row - rows.begin);
-    });
+    T* const room = scratch + input_.buffer_size();
+    input_.for_tiles(
+        x, rows, scratch, [&] { return room; },
+        [&](index_t row, Range run, const T* v) {
+            const bool finite = dispatch::active<T>().winograd_parts(
+                {v, weights_.data(), input_.depths(), input_.entries(), run.size(), s_.out_channels, bias, activation,
+                 y + 2 * row * out.row + 2 * run.begin * out.pixel, std::min<index_t>(2, s_.out_height - 2 * row),
+                 std::min(2 * run.size(), s_.out_width - 2 * run.begin), out.row, out.pixel, stream});
+            unfit |= std::uint32_t{!finite} << (row - rows.begin);
+        });
     return unfit;
 }
 

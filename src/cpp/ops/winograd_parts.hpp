@@ -17,7 +17,7 @@ class WinogradParts {
 
     // Rows of tiles of an image.
     index_t tile_rows() const { return input_.tile_rows(); }
-    index_t scratch_size() const { return input_.buffer_size(); }
+    index_t scratch_size() const { return input_.buffer_size() + input_.v_size(); }
 
     // Rows of tiles, counted through all images; `direct` computes those where a sum is not finite, so that NaN
     // reaches exactly its receptive field and nothing overflows that would not otherwise.
