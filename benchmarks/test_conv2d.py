@@ -62,7 +62,7 @@ WINOGRAD = [
 
 @pytest.mark.parametrize("shape", WINOGRAD, ids=lambda shape: "b{}-{}x{}to{}".format(*shape))
 @pytest.mark.parametrize("wrt", ["y", "x", "kernel"])
-@pytest.mark.parametrize("precision", ["default", "strict"])
+@pytest.mark.parametrize("precision", ["default", "strict", "fast"])
 def test_winograd(measure, rng, shape, wrt, precision, num_threads):
     """Beside direct sums, which is what strict precision takes."""
     batch, size, channels, filters = shape

@@ -180,7 +180,7 @@ def test_the_default_is_what_the_process_may_use(wish: str) -> None:
 def test_precision() -> None:
     before = config.get_precision()
     try:
-        for precision in ("strict", "default"):
+        for precision in ("strict", "fast", "default"):
             config.set_precision(precision)  # type: ignore[arg-type]
             assert config.get_precision() == precision
             assert config.build_info()["precision"] == precision
@@ -188,10 +188,10 @@ def test_precision() -> None:
         config.set_precision(before)
 
 
-@pytest.mark.parametrize("precision", ["", "Strict", "standard", None, 1])
+@pytest.mark.parametrize("precision", ["", "Strict", "standard", "fastest", None, 1])
 def test_wrong_precision(precision: Any) -> None:
     before = config.get_precision()
-    with pytest.raises(ValueError, match=r"^set_precision: .* expected .*strict.*, received"):
+    with pytest.raises(ValueError, match=r"^set_precision: .* expected .*strict.*fast.*, received"):
         config.set_precision(precision)
     assert config.get_precision() == before
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -33,6 +33,9 @@ __all__ = [
     "show_config",
     "use_isa",
 ]
+
+
+Precision: TypeAlias = Literal["default", "strict", "fast"]
 
 
 class CacheInfo(NamedTuple):
@@ -140,23 +143,36 @@ def use_isa(name: str) -> Iterator[None]:
         _core.set_active_isa(before)
 
 
-def get_precision() -> Literal["default", "strict"]:
+def get_precision() -> Precision:
     """The precision that `set_precision` chose."""
-    return cast("Literal['default', 'strict']", _core.precision())
+    return cast("Precision", _core.precision())
 
 
-def set_precision(precision: Literal["default", "strict"]) -> None:
+def set_precision(precision: Precision) -> None:
     """Choose which algorithms may be used.
 
     "strict" keeps to direct sums: each element of a convolution is within the error bound of a
     dot product, and a NaN reaches exactly its receptive field. "default" may also use faster
-    algorithms that meet the bound in norm.
+    algorithms that meet the bound in norm: of 3x3 convolutions with C input channels Winograd's
+    F(2x2, 3x3), whose error is at most (C + 11) u 16 max|x| sum|w|, u being 2^-24 in float32 and
+    2^-53 in float64 (the sum over the weights of an output channel; for the input gradient the
+    gradient takes the place of x, and channels change sides).
+
+    "fast" may also use F(4x4, 3x3), of the points 0, +-5/8, +-3/2 and infinity, for results and
+    input gradients of 3x3 convolutions of stride 1 without pooling, where it is faster: up to 1.7
+    times as fast as "default". Its error is at most (C + 25) u 205 max|x| sum|w|. Measured, the
+    root mean square of the error is two to three times that of "default", and one to three times
+    that of "strict": 8e-7 (64 channels) to 2e-6 (512) of that of the result. Small integers do
+    not come out exact.
+
+    In each of them a result has the same bits with any number of threads, and NaN and infinity
+    reach what they do in a direct sum.
 
     Raises:
         ValueError: another name.
     """
-    if precision not in ("default", "strict"):
-        expected = '"default" or "strict"'
+    if precision not in get_args(Precision):
+        expected = '"default", "strict" or "fast"'
         raise value_error("set_precision", "precision", "is not known", expected, repr(precision))
     _core.set_precision(precision)
 

@@ -18,6 +18,12 @@ the same computation on absolute values::
 
     |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
 
+F(4x4, 3x3) goes through more: 4 roundings in a row of each of its transforms (in G a constant, a
+product and 2 additions; in B^T and A^T, whose constants are exact, 2 products and 2 additions or
+fewer), hence 4 * 2 for each of them::
+
+    |computed - y| <= gamma(3 * 4 * 2 + C + 1) * (|A^T| [sum_c ...] |A| + |b|)
+
 Of few channels the sum of the second and third position of a row, with the bias, goes on over the
 channels of the first or fourth: 2 C + 1 additions in place of C, 2 and 1, `winograd_few_terms`.
 
@@ -71,28 +77,64 @@ _B = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float
 _G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
 _A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float).T
 
+FAST_POINTS = (0, 0.625, -0.625, 1.5, -1.5)
 
-def _tiles(images: Array, size: int, rows: int, columns: int) -> Array:
-    """Patches (image, tile row, tile column, size, size, channel), 2 pixels apart; 0 outside."""
-    height, width = 2 * rows + size - 2, 2 * columns + size - 2
+
+def _interpolation(outputs: int) -> tuple[Array, Array, Array]:
+    """B, G and A of F(outputs, 3), for 4 from its points as Toom and Cook have it.
+
+    Row i of G are the powers of point p_i over the product of p_i - p_j, row i of B^T the
+    coefficients of the product of x - p_j, of all j but i; infinity is the last row.
+    """
+    if outputs == 2:
+        return _B, _G, _A
+    polynomial = np.polynomial.polynomial
+    size = len(FAST_POINTS) + 1
+    b, g, a = np.zeros((size, size)), np.zeros((size, 3)), np.zeros((size, outputs))
+    for i, point in enumerate(FAST_POINTS):
+        others = [other for other in FAST_POINTS if other != point]
+        b[: size - 1, i] = polynomial.polyfromroots(others)
+        g[i] = point ** np.arange(3) / np.prod(point - np.array(others))
+        a[i] = point ** np.arange(outputs)
+    b[:, -1] = polynomial.polyfromroots(FAST_POINTS)
+    g[-1, -1] = a[-1, -1] = 1
+    return b, g, a
+
+
+def _tiles(images: Array, size: int, rows: int, columns: int, step: int = 2) -> Array:
+    """Patches (image, tile row, tile column, size, size, channel), `step` apart; 0 outside."""
+    height, width = step * (rows - 1) + size, step * (columns - 1) + size
     after = max(0, height - images.shape[1]), max(0, width - images.shape[2])
     padded = np.pad(images, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))[:, :height, :width]
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-    return np.moveaxis(windows[:, ::2, ::2], 3, 5)
+    return np.moveaxis(windows[:, ::step, ::step], 3, 5)
 
 
-def winograd_magnitude(x: Array, kernel: Array, height: int, width: int) -> Array:
-    """|A^T| [sum_c (|G| |g| |G|^T) * (|B^T| |d| |B|)] |A|.
+def winograd_magnitude(x: Array, kernel: Array, height: int, width: int, outputs: int = 2) -> Array:
+    """|A^T| [sum_c (|G| |g| |G|^T) * (|B^T| |d| |B|)] |A| of F(outputs x outputs, 3x3).
 
     Of the 3x3 `kernel` on padded images `x`; the result has `height` x `width` pixels.
     """
-    a, b, g = abs(_A), abs(_B), abs(_G)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
+    b, g, a = (abs(matrix) for matrix in _interpolation(outputs))
+    rows, columns = -(-height // outputs), -(-width // outputs)
     weights = np.einsum("ir,js,rsck->ijck", g, g, abs(kernel))
-    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, abs(_tiles(x, 4, rows, columns)))
+    x = abs(_tiles(x, outputs + 2, rows, columns, outputs))
+    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, x)
     products = np.einsum("nhwijc,ijck->nhwijk", patches, weights)
     tiles = np.einsum("ip,jq,nhwijk->nhpwqk", a, a, products)
-    return tiles.reshape(len(x), 2 * rows, 2 * columns, -1)[:, :height, :width]
+    return tiles.reshape(len(x), outputs * rows, outputs * columns, -1)[:, :height, :width]
+
+
+def winograd_growth(outputs: int) -> float:
+    """The most by which that may exceed max |x| * sum |w|."""
+    b, g, a = (abs(matrix) for matrix in _interpolation(outputs))
+    return float((a.T @ (b.sum(0) * g.max(1))).max() ** 2)
+
+
+def winograd_terms(channels: int, outputs: int) -> int:
+    """The `terms` of assert_within_bound for such a convolution with a bias."""
+    transforms = 2 * 2 + 2 * 1 + 2 * 2 if outputs == 2 else 3 * 4 * 2
+    return channels + transforms
 
 
 def winograd_few_terms(channels: int) -> int:

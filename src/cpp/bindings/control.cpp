@@ -1,7 +1,9 @@
 // Settings, instruction-set levels and how this module was built.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -27,17 +29,19 @@ constexpr const char* compiler = "clang " __clang_version__;
 constexpr const char* compiler = "gcc " __VERSION__;
 #endif
 
-std::string precision() { return runtime::precision() == runtime::Precision::strict ? "strict" : "default"; }
+// In the order of runtime::Precision.
+constexpr const char* precisions[] = {"default", "strict", "fast"};
+
+const char* precision() { return precisions[static_cast<int>(runtime::precision())]; }
 
 void set_precision(const std::string& name) {
-    if (name == "default") {
-        runtime::set_precision(runtime::Precision::standard);
-    } else if (name == "strict") {
-        runtime::set_precision(runtime::Precision::strict);
-    } else {
-        throw py::value_error("set_precision: unknown precision, expected \"default\" or \"strict\", received \"" +
-                              name + "\"");
+    const auto* const found = std::find(std::begin(precisions), std::end(precisions), name);
+    if (found == std::end(precisions)) {
+        throw py::value_error(
+            "set_precision: unknown precision, expected \"default\", \"strict\" or \"fast\", received \"" + name +
+            "\"");
     }
+    runtime::set_precision(static_cast<runtime::Precision>(found - std::begin(precisions)));
 }
 
 void set_num_threads(int count) {

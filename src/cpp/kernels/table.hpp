@@ -234,11 +234,9 @@ struct KernelsOf {
     void (*outer_product)(index_t rows, index_t columns, const T* a, const T* b, T* c, bool stream) noexcept;
 
     void (*conv_pool)(const ConvPoolStrip<T>&) noexcept;
-    void (*winograd_input)(const WinogradInput<T>&) noexcept;
-    void (*winograd_weights)(const WinogradWeights<T>&) noexcept;
+    WinogradTransforms<T> winograd_2x2, winograd_4x4;
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
     void (*winograd_conv_pool)(const WinogradConvPool<T>&) noexcept;  // null where registers are too few
-    bool (*winograd_output)(const WinogradOutput<T>&) noexcept;       // false if some Y is not finite
     void (*winograd_gradient)(const WinogradInput<T>&) noexcept;
     void (*winograd_kernel)(const WinogradKernel<T>&) noexcept;
     int winograd_few_forward;  // the most channels for which the next two are faster than direct sums

@@ -1,16 +1,13 @@
-// The transforms of Winograd F(2x2, 3x3) (formulas and layouts: table.hpp); the products in between are BatchReduce.
+// The transforms of Winograd F(2x2, 3x3) and F(4x4, 3x3), one axis after the other (winograd_transforms.hpp; layouts:
+// kernels/winograd.hpp); the products in between are BatchReduce.
 //
-//   B^T = |1  0 -1  0|   G = | 1    0    0 |   A^T = |1  1  1  0|
-//         |0  1  1  0|       |1/2  1/2  1/2|         |0  1 -1 -1|
-//         |0 -1  1  0|       |1/2 -1/2  1/2|
-//         |0  1  0 -1|       | 0    0    1 |
-//
-// 16 multiplications make 4 outputs instead of 36. All constants are dyadic: small integers come out exact. One
-// vector of channels at a time: 16 values in registers, 32 additions for an input patch (24 beside a neighbour), 24
-// for an output tile, 12 for a gradient tile.
+// 16 multiplications make 4 outputs instead of 36, or 36 make 16 instead of 144. One vector of channels at a time. Of
+// F(2x2) its 16 values stay in registers: 32 additions for an input patch (24 beside a neighbour), 24 for an output
+// tile, 12 for a gradient tile. Of F(4x4) 36 values go through the first-level cache in between: 144 (120)
+// multiply-adds for an input patch, 120 operations for an output tile; as much for an output pixel.
 #include "kernels/registration.hpp"
 #include "kernels/window_maximum.hpp"
-#include "kernels/winograd_patches.hpp"
+#include "kernels/winograd_transforms.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
@@ -25,66 +22,55 @@ using kernels::WinogradWeights;
 template <class T>
 constexpr T zeros[lanes<T>] = {};
 
-template <class T>
+template <class T, int Outputs>
 void winograd_input(const WinogradInput<T>& op) noexcept {
-    constexpr int V = lanes<T>;
+    constexpr int V = lanes<T>, P = Outputs + 2;
     for (index_t c = 0; c < op.channels; c += V) {
         // Rows outside the image read one vector of zeros again and again.
-        const T* rows[4];
-        index_t moves[4];
-        FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+        const T* rows[P];
+        index_t moves[P];
+        FASTCONV_UNROLL for (int p = 0; p < P; ++p) {
             const bool inside = op.row + p >= 0 && op.row + p < op.height;
             rows[p] = inside ? op.x + (op.row + p) * op.row_stride + c : zeros<T>;
             moves[p] = inside ? -1 : 0;
         }
-        const auto column = [&](index_t q, vec<T>(&t)[4]) {
-            vec<T> d[4] = {};
+        const auto column = [&](index_t q, vec<T>(&t)[P]) {
+            vec<T> d[P] = {};
             if (q >= 0 && q < op.width) {
                 const index_t place = q * op.pixel_stride;
-                FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] = load(rows[p] + (place & moves[p]));
+                FASTCONV_UNROLL for (int p = 0; p < P; ++p) d[p] = load(rows[p] + (place & moves[p]));
             }
             input_column<T>(d, t);
         };
         // Neighbouring patches share two columns, transformed once.
-        vec<T> t[4][4];
+        vec<T> t[P][P];
         column(op.column, t[0]);
         column(op.column + 1, t[1]);
         for (index_t n = 0; n < op.tiles; ++n) {
-            column(op.column + 2 * n + 2, t[2]);
-            column(op.column + 2 * n + 3, t[3]);
+            FASTCONV_UNROLL for (int q = 2; q < P; ++q) column(op.column + Outputs * n + q, t[q]);
             T* v = op.v + n * op.channels + c;
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
-                const vec<T> row[4] = {t[0][p], t[1][p], t[2][p], t[3][p]};
-                vec<T> out[4];
+            FASTCONV_UNROLL for (int p = 0; p < P; ++p) {
+                vec<T> row[P], out[P];
+                FASTCONV_UNROLL for (int q = 0; q < P; ++q) row[q] = t[q][p];
                 input_column<T>(row, out);
-                FASTCONV_UNROLL for (int q = 0; q < 4; ++q) store(v + (4 * p + q) * op.position_stride, out[q]);
+                FASTCONV_UNROLL for (int q = 0; q < P; ++q) store(v + (P * p + q) * op.position_stride, out[q]);
             }
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
-                t[0][p] = t[2][p];
-                t[1][p] = t[3][p];
+            FASTCONV_UNROLL for (int p = 0; p < P; ++p) {
+                t[0][p] = t[Outputs][p];
+                t[1][p] = t[Outputs + 1][p];
             }
         }
     }
 }
 
-// G times a column of three.
-template <class T>
-FASTCONV_INLINE void weight_column(const vec<T> (&g)[3], vec<T> (&t)[4]) {
-    const vec<T> sum = g[0] + g[2];
-    t[0] = g[0];
-    t[1] = (sum + g[1]) * T(0.5);
-    t[2] = (sum - g[1]) * T(0.5);
-    t[3] = g[2];
-}
-
-template <class T>
+template <class T, int Outputs>
 void winograd_weights(const WinogradWeights<T>& op) noexcept {
-    constexpr int V = lanes<T>;
+    constexpr int V = lanes<T>, P = Outputs + 2;
     const index_t last = op.flip ? 8 : 0, step = op.flip ? -1 : 1;
     for (index_t c = 0; c < op.channels; ++c) {
         for (index_t k = 0; k < op.columns; k += V) {
             const T* g = op.g + c * op.channel_stride + k;
-            vec<T> t[3][4];  // columns of G g
+            vec<T> t[3][P];  // columns of G g
             FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
                 vec<T> taps[3];
                 FASTCONV_UNROLL for (int r = 0; r < 3; ++r) taps[r] =
@@ -92,29 +78,30 @@ void winograd_weights(const WinogradWeights<T>& op) noexcept {
                 weight_column<T>(taps, t[s]);
             }
             T* u = op.u + k / op.width * op.block_stride + c * op.width + k % op.width;
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) {
+            FASTCONV_UNROLL for (int p = 0; p < P; ++p) {
                 const vec<T> row[3] = {t[0][p], t[1][p], t[2][p]};
-                vec<T> out[4];
+                vec<T> out[P];
                 weight_column<T>(row, out);
-                FASTCONV_UNROLL for (int q = 0; q < 4; ++q) store(u + (4 * p + q) * op.position_stride, out[q]);
+                FASTCONV_UNROLL for (int q = 0; q < P; ++q) store(u + (P * p + q) * op.position_stride, out[q]);
             }
         }
     }
 }
 
 // A^T M A for one vector of columns.
-template <class T>
-FASTCONV_INLINE void output_tile(const T* m, index_t position_stride, vec<T> (&y)[4]) {
-    vec<T> t[2][4];
-    FASTCONV_UNROLL for (int q = 0; q < 4; ++q) {
-        vec<T> d[4];
-        FASTCONV_UNROLL for (int p = 0; p < 4; ++p) d[p] = load(m + (4 * p + q) * position_stride);
-        t[0][q] = d[0] + d[1] + d[2];
-        t[1][q] = d[1] - d[2] - d[3];
+template <class T, int Outputs>
+FASTCONV_INLINE void output_tile(const T* m, index_t position_stride, vec<T> (&y)[Outputs][Outputs]) {
+    constexpr int P = Outputs + 2;
+    vec<T> t[P][Outputs];  // columns of A^T M
+    FASTCONV_UNROLL for (int q = 0; q < P; ++q) {
+        vec<T> d[P];
+        FASTCONV_UNROLL for (int p = 0; p < P; ++p) d[p] = load(m + (P * p + q) * position_stride);
+        output_column<T>(d, t[q]);
     }
-    FASTCONV_UNROLL for (int p = 0; p < 2; ++p) {
-        y[2 * p] = t[p][0] + t[p][1] + t[p][2];
-        y[2 * p + 1] = t[p][1] - t[p][2] - t[p][3];
+    FASTCONV_UNROLL for (int p = 0; p < Outputs; ++p) {
+        vec<T> row[P];
+        FASTCONV_UNROLL for (int q = 0; q < P; ++q) row[q] = t[q][p];
+        output_column<T>(row, y[p]);
     }
 }
 
@@ -126,35 +113,36 @@ void winograd_pool(const WinogradPool<T>& op) noexcept {
         for (index_t k = 0; k < op.columns; k += V) {
             const index_t place = n * op.y_stride + k;
             const vec<T> shift = load(op.bias + k);
-            vec<T> y[4];
-            output_tile<T>(op.m + n * op.columns + k, op.position_stride, y);
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) y[p] += shift;
+            vec<T> tile[2][2];
+            output_tile<T, 2>(op.m + n * op.columns + k, op.position_stride, tile);
+            const vec<T> y[4] = {tile[0][0] + shift, tile[0][1] + shift, tile[1][0] + shift, tile[1][1] + shift};
             store_maximum<T>(y, relu, op.y + place, op.codes ? op.codes + place : nullptr);
         }
     }
 }
 
-template <class T>
+template <class T, int Outputs>
 bool winograd_output(const WinogradOutput<T>& op) noexcept {
     constexpr int V = lanes<T>;
     // max(floor, v) is ReLU or nothing, and keeps NaN.
     const vec<T> floor = broadcast<T>(op.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
     vec<T> check{};  // 0 as long as all is finite, else NaN
     for (index_t n = 0; n < op.tiles; ++n) {
-        const bool second_column = 2 * n + 1 < op.width;
+        const index_t width = op.width - Outputs * n;
         for (index_t k = 0; k < op.columns; k += V) {
-            vec<T> y[4];
-            output_tile<T>(op.m + n * op.columns + k, op.position_stride, y);
-            const vec<T> sum = (y[0] + y[1]) + (y[2] + y[3]);
-            check += sum - sum;
+            vec<T> y[Outputs][Outputs];
+            output_tile<T, Outputs>(op.m + n * op.columns + k, op.position_stride, y);
             const vec<T> shift = op.bias ? load(op.bias + k) : vec<T>{};
-            FASTCONV_UNROLL for (int p = 0; p < 4; ++p) y[p] = larger(floor, y[p] + shift);
-            T* out = op.y + 2 * n * op.pixel_stride + k;
-            store(out, y[0]);
-            if (second_column) store(out + op.pixel_stride, y[1]);
-            if (op.height < 2) continue;
-            store(out + op.row_stride, y[2]);
-            if (second_column) store(out + op.row_stride + op.pixel_stride, y[3]);
+            T* out = op.y + Outputs * n * op.pixel_stride + k;
+            vec<T> sum{};
+            FASTCONV_UNROLL for (int p = 0; p < Outputs; ++p) {
+                FASTCONV_UNROLL for (int q = 0; q < Outputs; ++q) {
+                    sum += y[p][q];
+                    if (p < op.height && q < width)
+                        store(out + p * op.row_stride + q * op.pixel_stride, larger(floor, y[p][q] + shift));
+                }
+            }
+            check += sum - sum;
         }
     }
     return mask_bits(static_cast<mask<T>>(different(check, vec<T>{}))) == 0;
@@ -222,10 +210,9 @@ void winograd_kernel(const WinogradKernel<T>& op) noexcept {
 
 template <class T>
 void fill(kernels::KernelsOf<T>& table) noexcept {
-    table.winograd_input = winograd_input<T>;
-    table.winograd_weights = winograd_weights<T>;
+    table.winograd_2x2 = {2, winograd_input<T, 2>, winograd_weights<T, 2>, winograd_output<T, 2>};
+    table.winograd_4x4 = {4, winograd_input<T, 4>, winograd_weights<T, 4>, winograd_output<T, 4>};
     table.winograd_pool = winograd_pool<T>;
-    table.winograd_output = winograd_output<T>;
     table.winograd_gradient = winograd_gradient<T>;
     table.winograd_kernel = winograd_kernel<T>;
 }

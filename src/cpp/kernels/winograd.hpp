@@ -1,4 +1,4 @@
-// The part of the kernel table for Winograd F(2x2, 3x3); kernels/table.hpp says what holds for all kernels.
+// The part of the kernel table for Winograd's convolution; kernels/table.hpp says what holds for all kernels.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,18 @@
 
 namespace fastconv::kernels {
 
-// Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms below, a 2x2 tile of outputs is
+// Winograd F(2x2, 3x3), Lavin and Gray, arXiv:1509.09308. With the transforms of winograd_transforms.hpp, a 2x2 tile
+// of outputs is
 //   Y = A^T [sum over c of (G g G^T) * (B^T d B)] A,  * elementwise on 4x4,
 // d the 4x4 patch of inputs, g the 3x3 taps. Transformed arrays hold the 16 positions `position_stride` apart.
 // `channels` and `columns` that lie side by side are multiples of `lanes`.
+//
+// F(4x4, 3x3), where WinogradTransforms says so, has 4x4 outputs, 6x6 inputs and 36 positions. In what follows
+// `outputs` is 2 or 4.
 
-// v[position][n][c], patches [n][c] dense, of `tiles` patches, 2 pixels apart:
-//   d[p][q] = x[(row + p) * row_stride + (column + 2n + q) * pixel_stride + c], 0 outside height x width pixels
+// v[position][n][c], patches [n][c] dense, of `tiles` patches, `outputs` pixels apart:
+//   d[p][q] = x[(row + p) * row_stride + (column + outputs * n + q) * pixel_stride + c], 0 outside height x width
+//   pixels
 template <class T>
 struct WinogradInput {
     const T* x;
@@ -67,8 +72,8 @@ struct WinogradConvPool {
     index_t y_stride;
 };
 
-// y[p * row_stride + (2n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
-// m[position][n][k], dense, as far as p < height and 2n + q < width; 1 <= height <= 2, 0 <= 2 * tiles - width <= 1.
+// y[p * row_stride + (outputs * n + q) * pixel_stride + k] = activation(bias[k] + Y[p][q]) for the tiles n of
+// m[position][n][k], dense, as far as p < height and outputs * n + q < width; 1 <= height, 1 <= width.
 template <class T>
 struct WinogradOutput {
     const T* m;
@@ -81,7 +86,15 @@ struct WinogradOutput {
     index_t row_stride, pixel_stride;
 };
 
-// The kernel gradient of the same tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
+template <class T>
+struct WinogradTransforms {
+    int outputs;  // of a tile, along each axis
+    void (*input)(const WinogradInput<T>&) noexcept;
+    void (*weights)(const WinogradWeights<T>&) noexcept;
+    bool (*output)(const WinogradOutput<T>&) noexcept;  // false if some Y is not finite
+};
+
+// The kernel gradient of 2x2 tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
 // Their transform takes WinogradInput with g for d, p and q < 2.
 
 // dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns.

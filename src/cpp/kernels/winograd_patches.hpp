@@ -6,21 +6,13 @@
 #pragma once
 
 #include "kernels/table.hpp"
+#include "kernels/winograd_transforms.hpp"
 #include "simd/partial.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
 constexpr index_t patches_at_once = 16;
-
-// B^T times a column of four.
-template <class T>
-FASTCONV_INLINE void input_column(const vec<T> (&d)[4], vec<T> (&t)[4]) {
-    t[0] = d[0] - d[2];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[1] - d[3];
-}
 
 // Of at most `Most` channels; v[position][pixel of the row][channel].
 template <class T, int Most>

@@ -43,8 +43,7 @@ Chain::Chain(std::vector<std::unique_ptr<Stage>> stages, std::vector<Weights> we
     : stages_(std::move(stages)), weights_(std::move(weights)) {}
 
 bool Chain::is_prepared() const {
-    const bool strict = runtime::precision() == runtime::Precision::strict;
-    return known_kernels_ == &dispatch::active_kernels() && known_strict_ == strict;
+    return known_kernels_ == &dispatch::active_kernels() && known_precision_ == runtime::precision();
 }
 
 bool Chain::are_known(index_t part, index_t parts) const {
@@ -75,7 +74,7 @@ void Chain::prepare(int num_threads) {
             groups_.push_back({i, i + 1});
     }
     known_weights_ = std::move(copy);
-    known_strict_ = runtime::precision() == runtime::Precision::strict;
+    known_precision_ = runtime::precision();
     known_kernels_ = &dispatch::active_kernels();
 }
 

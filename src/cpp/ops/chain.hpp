@@ -14,6 +14,7 @@
 #include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
 #include "ops/pool2d.hpp"
+#include "runtime/settings.hpp"
 
 namespace fastconv::kernels {
 struct Kernels;
@@ -95,7 +96,7 @@ class Chain {
     // What the stages were prepared for.
     std::vector<float> known_weights_;
     const kernels::Kernels* known_kernels_ = nullptr;
-    bool known_strict_ = false;
+    runtime::Precision known_precision_{};
     std::vector<Group> groups_;
 };
 

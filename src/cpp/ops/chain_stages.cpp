@@ -111,11 +111,11 @@ class ConvStage : public Stage {
         if (depthwise_) return;
         weights_.emplace(conv2d_weights(shape_, kernel_, num_threads));
         contractions_ = conv2d_contractions(shape_, *weights_);
-        if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_, num_threads))
-            winograd_.emplace(std::move(*winograd));
+        if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_))
+            winograd_.emplace(std::move(*winograd)).prepare(num_threads);
         if (auto parts = WinogradParts<float>::forward(shape_, kernel_)) parts_.emplace(std::move(*parts));
     }
-    // A row, or a row of Winograd's tiles of 2x2.
+    // A row, or a row of Winograd's tiles.
     index_t unit_size() const override { return rows_of_unit() * shape_.out_width * shape_.out_channels; }
     Range reads(Range units) const override { return elements_read(rows(units), shape_); }
     index_t scratch_size() const override {
@@ -141,7 +141,7 @@ class ConvStage : public Stage {
     double multiplications() const override { return shape_.multiplications(); }
 
   private:
-    index_t rows_of_unit() const { return winograd_ || parts_ ? 2 : 1; }
+    index_t rows_of_unit() const { return winograd_ ? winograd_->rows_of_tile() : parts_ ? 2 : 1; }
     Range rows(Range units) const {
         return {units.begin * rows_of_unit(), std::min(units.end * rows_of_unit(), shape_.out_height)};
     }

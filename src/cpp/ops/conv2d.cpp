@@ -9,7 +9,6 @@
 #include "ops/planar_pointwise.hpp"
 #include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
-#include "ops/winograd_few_tiles.hpp"
 #include "ops/winograd_parts.hpp"
 #include "runtime/parallel.hpp"
 
@@ -161,13 +160,8 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         depthwise->run_all(s.batch, x, bias, activation, result.data(), num_threads);
         return result.finish(num_threads);
     }
-    if (winograd_few_tiles_pay<T>(s, Direction::forward)) {
-        const ChannelsLastResult<T> result(layout, s.batch, s.out_channels, s.out_height * s.out_width, y);
-        if (winograd_few_tiles(s, Direction::forward, x, kernel, bias, activation, result.data(), num_threads))
-            return result.finish(num_threads);
-    }
-    const auto winograd = WinogradConv2d<T>::forward(s, kernel, num_threads);
-    const auto parts = WinogradParts<T>::forward(s, kernel);
+    auto winograd = WinogradConv2d<T>::forward(s, kernel);
+    auto parts = WinogradParts<T>::forward(s, kernel);
     if (winograd && layout == Layout::channels_first &&
         winograd->run_turned(s.batch, x, bias, activation, y, num_threads))
         return;
@@ -180,10 +174,12 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
         const auto weights = conv2d_weights(s, kernel, num_threads);
         const auto direct = conv2d_contractions(s, weights);
         const double work = s.multiplications();
-        if (winograd)
+        if (winograd) {
+            winograd->prepare(num_threads);
             run_rows(*winograd, s.batch, direct, x, bias, activation, out, work, num_threads);
-        else
+        } else {
             run_rows(*parts, s.batch, direct, x, bias, activation, out, work, num_threads);
+        }
         return result.finish(num_threads);
     }
     Direct direct = Direct::forward(s);
@@ -202,10 +198,7 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
     // Of stride 1 more is read than written, of more not.
     if (const auto depthwise = DepthwiseConv2d<T>::input_gradient(s, kernel, s.stride_width == 1 ? grad : dx))
         return depthwise->run_all(s.batch, grad, bias, activation, dx, num_threads);
-    if (winograd_few_tiles_pay<T>(s, Direction::input_gradient) &&
-        winograd_few_tiles(s, Direction::input_gradient, grad, kernel, bias, activation, dx, num_threads))
-        return;
-    const auto winograd = WinogradConv2d<T>::input_gradient(s, kernel, num_threads);
+    auto winograd = WinogradConv2d<T>::input_gradient(s, kernel);
     if (winograd && winograd->run_all(s.batch, grad, bias, activation, dx, num_threads)) return;
     for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
         for (index_t j = 0; j < std::min(s.stride_width, s.in_width); ++j) {
@@ -221,6 +214,7 @@ void channels_last_input_gradient(const Conv2dShape& s, const T* grad, const T* 
                 continue;
             }
             const PackedWeights<T> packed(weights, num_threads);
+            winograd->prepare(num_threads);
             run_rows(*winograd, s.batch, contractions(direct, packed, false), grad, bias, activation, dx, direct.work,
                      num_threads);
         }

@@ -90,7 +90,8 @@ index_t TiledPool<T>::buffer_size(index_t rows) const {
     const index_t tiles = rows * grid_.columns;
     if (few_) return 0;
     if (winograd_)
-        return winograd_->v_size(tiles) + (in_registers_ ? 0 : winograd_->m_size(tiles, conv_.out_channels));
+        return winograd_->v_size(tiles, conv_.in_channels) +
+               (in_registers_ ? 0 : winograd_->m_size(tiles, conv_.out_channels));
     return padded_ ? (2 * rows + conv_.kernel_height - 1) * padded_width_ * conv_.in_channels : 0;
 }
 
@@ -158,13 +159,13 @@ void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation a
                            std::uint8_t* codes) const {
     const Conv2dShape& s = conv_;
     const Range columns = this->columns(blocks);
-    const TransformedWeights<T>& weights = winograd_->weights();
+    const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks);
     grid_.for_runs(windows, [&](index_t, index_t row, index_t column, index_t count, index_t before) {
         const index_t place = before * s.out_channels + columns.begin;
         dispatch::active<T>().winograd_few_pool(
             {{{x, s.in_height, s.in_width, s.in_width * s.in_channels, 2 * row - s.pad_top, 2 * column - s.pad_left,
                count, static_cast<int>(s.in_channels)},
-              weights.of_group(0) + blocks.begin * weights.block_stride,
+              weights.data,
               weights.position_stride,
               weights.block_stride,
               columns.size(),
@@ -181,18 +182,17 @@ void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activat
                                 std::uint8_t* codes, T* buffer) const {
     const index_t tiles = windows.size();
     const Range columns = this->columns(blocks);
-    winograd_->transform(windows, 0, x, buffer);
+    winograd_->transform(windows, 0, {0, conv_.in_channels}, x, buffer);
     if (in_registers_) {
-        const TransformedWeights<T>& weights = winograd_->weights();
+        const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks);
         dispatch::active<T>().winograd_conv_pool(
-            {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels,
-             weights.of_group(0) + blocks.begin * weights.block_stride, weights.position_stride, weights.block_stride,
-             columns.size(), bias_.data() + columns.begin, activation, y + columns.begin,
-             codes ? codes + columns.begin : nullptr, conv_.out_channels});
+            {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels, weights.data,
+             weights.position_stride, weights.block_stride, columns.size(), bias_.data() + columns.begin, activation,
+             y + columns.begin, codes ? codes + columns.begin : nullptr, conv_.out_channels});
         return;
     }
-    T* m = buffer + winograd_->v_size(tiles);
-    winograd_->multiply(tiles, 0, blocks, buffer, m);
+    T* m = buffer + winograd_->v_size(tiles, conv_.in_channels);
+    winograd_->multiply(tiles, winograd_->weights().of_blocks(0, blocks), columns.size(), buffer, m);
     dispatch::active<T>().winograd_pool({m, position_stride<T>(tiles * columns.size()), tiles, columns.size(),
                                          bias_.data() + columns.begin, activation, y + columns.begin,
                                          codes ? codes + columns.begin : nullptr, conv_.out_channels});

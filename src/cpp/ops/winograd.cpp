@@ -11,95 +11,102 @@ void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const T
     const index_t position = position_stride<T>(tiles.size() * channels.size());
     grid.for_runs(tiles, [&](index_t image, index_t row, index_t column, index_t count, index_t before) {
         kernel({x + image * strides.image + channels.begin, images.height, images.width, strides.row, strides.pixel,
-                images.row + 2 * row, images.column + 2 * column, count, channels.size(),
+                images.row + grid.outputs * row, images.column + grid.outputs * column, count, channels.size(),
                 v + before * channels.size(), position});
     });
 }
 
 template <class T>
-TransformedWeights<T>::TransformedWeights(index_t channels, index_t columns, index_t groups, int vectors)
-    : channels(channels),
-      columns(columns),
+TransformedWeights<T>::TransformedWeights(const Conv2dShape& s, const T* kernel, Direction direction, int vectors,
+                                          const Transforms& transforms)
+    : transforms(transforms),
+      channels(direction == Direction::forward ? s.group_in_channels() : s.group_out_channels()),
+      columns(direction == Direction::forward ? s.group_out_channels() : s.group_in_channels()),
       vectors(vectors),
       width(vectors * dispatch::active<T>().lanes),
-      position_stride(ops::position_stride<T>(channels * width)),
-      block_stride(16 * position_stride),
-      group_stride(pieces(columns, width) * block_stride),
-      data(static_cast<std::size_t>(groups * group_stride)) {}
-
-namespace {
-
-constexpr index_t slice = 64;  // channels of an item
-
-// 160 cycles for a vector of columns and a channel.
-double transform_work(const Conv2dShape& s) { return 16 * static_cast<double>(s.kernel_size()); }
-
-}  // namespace
+      kernel_(kernel),
+      groups_(s.groups),
+      out_channels_(s.out_channels),
+      transposed_(direction == Direction::input_gradient),
+      position_stride_(ops::position_stride<T>(channels * width)),
+      block_stride_(positions() * position_stride_),
+      group_stride_(pieces(columns, width) * block_stride_) {}
 
 template <class T>
-TransformedWeights<T> TransformedWeights<T>::forward(const Conv2dShape& s, const T* kernel, int vectors,
-                                                     int num_threads) {
-    const index_t channels = s.group_in_channels(), columns = s.group_out_channels();
-    TransformedWeights weights(channels, columns, s.groups, vectors);
-    const index_t slices = (channels + slice - 1) / slice, items = s.groups * slices;
-    runtime::parallel_for(items, runtime::thread_count(items, transform_work(s), num_threads),
-                          [&](index_t item, int) {
-                              const index_t group = item / slices, first = item % slices * slice;
-                              dispatch::active<T>().winograd_weights(
-                                  {kernel + first * s.out_channels + group * columns, channels * s.out_channels,
-                                   s.out_channels, std::min(slice, channels - first), columns, weights.width, false,
-                                   weights.data.data() + group * weights.group_stride + first * weights.width,
-                                   weights.position_stride, weights.block_stride});
-                          });
-    return weights;
-}
-
-template <class T>
-TransformedWeights<T> TransformedWeights<T>::transposed(const Conv2dShape& s, const T* kernel, int vectors,
-                                                        int num_threads) {
-    const index_t channels = s.group_out_channels(), columns = s.group_in_channels();
-    TransformedWeights weights(channels, columns, s.groups, vectors);
-    const index_t width = weights.width, blocks = (columns + width - 1) / width;
-    const index_t slices = (channels + slice - 1) / slice, items = s.groups * blocks * slices;
-    const int threads = runtime::thread_count(items, transform_work(s), num_threads);
-    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * 9 * slice * width));
+void TransformedWeights<T>::prepare(int num_threads) {
+    if (data_.data() != nullptr) return;
+    data_ = runtime::Buffer<T>(static_cast<std::size_t>(size()));
+    const index_t blocks = pieces(columns, width), slices = pieces(channels, channels_at_once);
+    const index_t parts = transposed_ ? blocks : 1, items = groups_ * parts * slices;
+    // 160 cycles for a vector of columns and a channel.
+    const double work = 16 * 9 * static_cast<double>(channels) * static_cast<double>(columns * groups_);
+    const int threads = runtime::thread_count(items, work, num_threads);
+    const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * taps_size()));
     runtime::parallel_for(items, threads, [&](index_t item, int thread) {
-        const auto& kernels = dispatch::active<T>();
-        const index_t group = item / slices / blocks, block = item / slices % blocks, column = block * width;
-        const index_t used = std::min(width, columns - column);
-        const index_t first = item % slices * slice, count = std::min(slice, channels - first);
-        T* taps = buffers.data() + thread * 9 * slice * width;
-        for (index_t tap = 0; tap < 9; ++tap)
-            kernels.transpose(used, count,
-                              kernel + (tap * columns + column) * s.out_channels + group * channels + first,
-                              s.out_channels, taps + tap * slice * width, width);
-        kernels.winograd_weights(
-            {taps, slice * width, width, count, used, width, true,
-             weights.data.data() + group * weights.group_stride + block * weights.block_stride + first * width,
-             weights.position_stride, weights.block_stride});
+        const index_t group = item / slices / parts, part = item / slices % parts;
+        const index_t first = item % slices * channels_at_once;
+        const Range some = transposed_ ? Range{part, part + 1} : Range{0, blocks};
+        T* const u = data_.data() + group * group_stride_ + some.begin * block_stride_ + first * width;
+        transform(group, some, {first, std::min(first + channels_at_once, channels)}, u, position_stride_,
+                  block_stride_, buffers.data() + thread * taps_size());
     });
-    return weights;
 }
 
 template <class T>
-void WinogradProducts<T>::multiply(index_t tiles, index_t group, Range blocks, const T* v, T* m) const {
+WeightsView<T> TransformedWeights<T>::transform(index_t group, Range blocks, Range some, T* scratch) const {
+    const index_t position = ops::position_stride<T>(some.size() * width), block = positions() * position;
+    transform(group, blocks, some, scratch, position, block, scratch + blocks.size() * block);
+    return {scratch, position, block, some};
+}
+
+template <class T>
+void TransformedWeights<T>::transform(index_t group, Range blocks, Range some, T* u, index_t position_stride,
+                                      index_t block_stride, T* taps) const {
+    const auto& kernels = dispatch::active<T>();
+    if (!transposed_ && blocks.size() * width >= columns)
+        return transforms.weights({kernel_ + some.begin * out_channels_ + group * columns, channels * out_channels_,
+                                   out_channels_, some.size(), columns, width, false, u, position_stride,
+                                   block_stride});
+    // Pieces of rows are brought together first, tap by tap: nine at a time lie at distances that share sets of
+    // caches.
+    for (index_t block = blocks.begin; block < blocks.end; ++block, u += block_stride) {
+        const index_t column = block * width, used = std::min(width, columns - column);
+        for (index_t tap = 0; tap < 9; ++tap) {
+            T* const to = taps + tap * channels_at_once * width;
+            if (transposed_)
+                kernels.transpose(used, some.size(),
+                                  kernel_ + (tap * columns + column) * out_channels_ + group * channels + some.begin,
+                                  out_channels_, to, width);
+            else
+                kernels.pack_panels(
+                    some.size(), used,
+                    kernel_ + (tap * channels + some.begin) * out_channels_ + group * columns + column, out_channels_,
+                    width, to, 0);
+        }
+        transforms.weights({taps, channels_at_once * width, width, some.size(), used, width, transposed_, u,
+                            position_stride, block_stride});
+    }
+}
+
+template <class T>
+void WinogradProducts<T>::multiply(index_t tiles, const WeightsView<T>& weights, index_t columns, const T* v,
+                                   T* m) const {
     static constexpr index_t no_offset[1] = {0};
-    const index_t columns = this->columns(blocks).size();
     kernels::BatchReduce<T> product{};
-    product.a_row_stride = product.depth = weights_.channels;
+    product.a_row_stride = product.depth = weights.channels.size();
     product.a_depth_stride = product.count = 1;
     product.a_offsets = product.b_offsets = no_offset;
-    product.b_block_stride = weights_.block_stride;
+    product.b_block_stride = weights.block_stride;
     product.b_depth_stride = weights_.width;
     product.c_row_stride = product.columns = columns;
     product.rows = tiles;
     product.block_vectors = weights_.vectors;
     product.activation = Activation::linear;
-    for (int position = 0; position < 16; ++position) {
-        product.a = v + position * position_stride<T>(tiles * weights_.channels);
-        product.b =
-            weights_.of_group(group) + position * weights_.position_stride + blocks.begin * weights_.block_stride;
+    for (index_t position = 0; position < weights_.positions(); ++position) {
+        product.a = v + position * position_stride<T>(tiles * product.depth);
+        product.b = weights.data + position * weights.position_stride;
         product.c = m + position * position_stride<T>(tiles * columns);
+        if (weights.channels.begin > 0) product.start = product.c;
         dispatch::active<T>().batch_reduce(product);
     }
 }
@@ -107,7 +114,7 @@ void WinogradProducts<T>::multiply(index_t tiles, index_t group, Range blocks, c
 #define FASTCONV_INSTANTIATE(T)                                                                                      \
     template void transform_patches(void (*)(const kernels::WinogradInput<T>&), const TileGrid&, const TiledImages&, \
                                     Range, Range, const T*, T*);                                                     \
-    template struct TransformedWeights<T>;                                                                           \
+    template class TransformedWeights<T>;                                                                            \
     template class WinogradProducts<T>
 FASTCONV_INSTANTIATE(float);
 FASTCONV_INSTANTIATE(double);

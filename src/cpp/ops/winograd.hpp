@@ -1,6 +1,7 @@
-// The 16 matrix products of a convolution by Winograd F(2x2, 3x3), tile after tile (formulas: kernels/table.hpp).
+// The matrix products of a convolution by Winograd, tile after tile (formulas: kernels/winograd.hpp): 16 for F(2x2,
+// 3x3), 36 for F(4x4, 3x3).
 //
-// Tiles of 2x2 outputs are counted through all rows of all images. A block of them is transformed, multiplied by the
+// Tiles of outputs are counted through all rows of all images. A block of them is transformed, multiplied by the
 // transformed weights position by position, and read by whoever transforms back: its buffers stay in the cache.
 #pragma once
 
@@ -9,15 +10,19 @@
 #include "dispatch/kernels.hpp"
 #include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
+#include "ops/winograd_choice.hpp"
 #include "runtime/block_pool.hpp"
 
 namespace fastconv::ops {
 
 struct TileGrid {
     index_t rows, columns;  // of an image
+    index_t outputs = 2;    // of a tile, along each axis
 
-    // The tiles of outputs of this size, the last ones partly outside.
-    static TileGrid of(index_t height, index_t width) { return {(height + 1) / 2, (width + 1) / 2}; }
+    // The tiles of results of this size, the last ones partly outside.
+    static TileGrid of(index_t height, index_t width, index_t outputs = 2) {
+        return {(height + outputs - 1) / outputs, (width + outputs - 1) / outputs, outputs};
+    }
 
     index_t per_image() const { return rows * columns; }
 
@@ -34,14 +39,15 @@ struct TileGrid {
     }
 };
 
-// Between the 16 positions of transformed tiles: one cache line more, so that they do not share its sets.
+// Between the positions of transformed tiles: one cache line more, so that they do not share its sets.
 template <class T>
 index_t position_stride(index_t elements) {
     constexpr index_t line = 64 / static_cast<index_t>(sizeof(T));
     return (elements + 2 * line - 1) / (2 * line) * (2 * line) + line;
 }
 
-// Scratch for all threads, on huge pages: 16 positions are more streams than small pages are translated for at once.
+// Scratch for all threads, on huge pages: 16 or 36 positions are more streams than small pages are translated for at
+// once.
 template <class T>
 runtime::Buffer<T> scratch_of_threads(int threads, index_t thread_size) {
     return runtime::Buffer<T>(
@@ -54,29 +60,69 @@ struct TiledImages {
     index_t row, column;
 };
 
-// Some channels of the tiles' patches, transformed by one of the kernels winograd_input and winograd_gradient, to
+// Some channels of the tiles' patches, transformed by one of the kernels input and winograd_gradient, to
 // v[position][tile][channel], positions position_stride(tiles * channels) apart.
 template <class T>
 void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
                        const TiledImages& images, Range tiles, Range channels, const T* x, T* v);
 
-// The weights as the products read them: [group][block of columns][position][channel][width].
+// Transformed weights as the products read them: [block of columns][position][channel][width].
 template <class T>
-struct TransformedWeights {
-    // `vectors` of columns in a block.
-    static TransformedWeights forward(const Conv2dShape& shape, const T* kernel, int vectors, int num_threads);
-    // For the input gradient: output channels are summed for each input channel.
-    static TransformedWeights transposed(const Conv2dShape& shape, const T* kernel, int vectors, int num_threads);
+struct WeightsView {
+    const T* data;
+    index_t position_stride, block_stride;
+    Range channels;
+};
 
-    const T* of_group(index_t group) const { return data.data() + group * group_stride; }
+// Weights, and how they are transformed: all at once and kept, or some blocks of columns at a time.
+template <class T>
+class TransformedWeights {
+  public:
+    using Transforms = kernels::WinogradTransforms<T>;
 
-    index_t channels, columns;  // of a group
+    // With `vectors` of columns in a block. `kernel` is read by prepare() and transform().
+    TransformedWeights(const Conv2dShape& shape, const T* kernel, Direction direction, int vectors,
+                       const Transforms& transforms);
+    static TransformedWeights forward(const Conv2dShape& shape, const T* kernel, int vectors, int num_threads) {
+        TransformedWeights weights(shape, kernel, Direction::forward, vectors, dispatch::active<T>().winograd_2x2);
+        weights.prepare(num_threads);
+        return weights;
+    }
+
+    // Transforms all of them, for what follows.
+    void prepare(int num_threads);
+    WeightsView<T> of_blocks(index_t group, Range blocks) const {
+        return {data_.data() + group * group_stride_ + blocks.begin * block_stride_,
+                position_stride_,
+                block_stride_,
+                {0, channels}};
+    }
+
+    // Transforms some blocks of a group, and at most channels_at_once of its channels, to scratch.
+    static constexpr index_t channels_at_once = 64;
+    WeightsView<T> transform(index_t group, Range blocks, Range channels, T* scratch) const;
+    index_t scratch_size(index_t blocks) const {
+        return blocks * positions() * ops::position_stride<T>(channels_at_once * width) + taps_size();
+    }
+
+    index_t size() const { return groups_ * group_stride_; }  // of all, transformed
+    index_t positions() const { return (transforms.outputs + 2) * (transforms.outputs + 2); }
+
+    Transforms transforms;
+    index_t channels, columns;  // of a group: those summed, and those of results
     int vectors;
-    index_t width, position_stride, block_stride, group_stride;
-    runtime::Buffer<T> data;
+    index_t width;  // of a block
 
   private:
-    TransformedWeights(index_t channels, index_t columns, index_t groups, int vectors);
+    index_t taps_size() const { return 9 * channels_at_once * width; }
+    void transform(index_t group, Range blocks, Range channels, T* u, index_t position_stride, index_t block_stride,
+                   T* taps) const;
+
+    const T* kernel_;
+    index_t groups_, out_channels_;
+    bool transposed_;
+    index_t position_stride_, block_stride_, group_stride_;
+    runtime::Buffer<T> data_;
 };
 
 template <class T>
@@ -93,19 +139,24 @@ class WinogradProducts {
         return {blocks.begin * width(), std::min(blocks.end * width(), weights_.columns)};
     }
 
-    index_t v_size(index_t tiles) const { return 16 * position_stride<T>(tiles * weights_.channels); }
-    index_t m_size(index_t tiles, index_t columns) const { return 16 * position_stride<T>(tiles * columns); }
-
-    // v of `tiles` and the channels of a group, for multiply().
-    void transform(Range tiles, index_t group, const T* x, T* v) const {
-        const index_t first = group * weights_.channels;
-        transform_patches(dispatch::active<T>().winograd_input, grid_, images_, tiles,
-                          {first, first + weights_.channels}, x, v);
+    index_t v_size(index_t tiles, index_t channels) const {
+        return weights_.positions() * position_stride<T>(tiles * channels);
     }
-    // m[position][tile][column] of some blocks of columns, positions position_stride(tiles * columns) apart.
-    void multiply(index_t tiles, index_t group, Range blocks, const T* v, T* m) const;
+    index_t m_size(index_t tiles, index_t columns) const {
+        return weights_.positions() * position_stride<T>(tiles * columns);
+    }
+
+    // v of `tiles` and some channels of a group, for multiply().
+    void transform(Range tiles, index_t group, Range channels, const T* x, T* v) const {
+        transform_patches(weights_.transforms.input, grid_, images_, tiles,
+                          shifted(channels, group * weights_.channels), x, v);
+    }
+    // m[position][tile][column] of some columns from v of the channels of their weights, positions
+    // position_stride(tiles * columns) apart; channels from another than the first on go on with the sums there.
+    void multiply(index_t tiles, const WeightsView<T>& weights, index_t columns, const T* v, T* m) const;
 
     const TransformedWeights<T>& weights() const { return weights_; }
+    void prepare(int num_threads) { weights_.prepare(num_threads); }
 
   private:
     TileGrid grid_;

@@ -56,13 +56,43 @@ double sums_share(const Conv2dShape& s, Direction direction, const TileGrid& gri
     return sums_cost / static_cast<double>(std::max<index_t>(1, s.batch) * grid.per_image());
 }
 
+TileGrid grid_of(const Conv2dShape& s, Direction direction, index_t outputs) {
+    return direction == Direction::input_gradient ? TileGrid::of(s.in_height, s.in_width, outputs)
+                                                  : TileGrid::of(s.out_height, s.out_width, outputs);
+}
+
 double expected_gain(const Conv2dShape& s, Direction direction) {
-    const TileGrid grid = direction == Direction::input_gradient ? TileGrid::of(s.in_height, s.in_width)
-                                                                 : TileGrid::of(s.out_height, s.out_width);
+    const TileGrid grid = grid_of(s, direction, 2);
     const double transforms = transform_cost / static_cast<double>(s.group_in_channels()) +
                               transform_cost / static_cast<double>(s.group_out_channels()) +
                               sums_share(s, direction, grid);
     return direct_products(s) / (16 * static_cast<double>(grid.per_image()) * (1 + transforms));
+}
+
+// The same for 4x4 outputs, whose 36 products a tile take less of the time, so that the transforms take more of it;
+// the weights, more than twice as many of them, cost as much as `large_weights_cost` tiles. Forward, times as fast as
+// 2x2 outputs (batch 128 to 8, then 1; 1 thread, float32; the last two are not chosen):
+//
+//                            AVX-512      AVX2         x86-64-v2    expected
+//   13x13   16 ->  16 valid  1.47  -      1.36  -      1.44  -      1.23
+//   13x13   32 ->  32 valid  1.50  -      1.29  -      1.37  -      1.31
+//   32x32   32 ->  32 same    -   1.50     -   1.43     -   1.52    1.46
+//   8x8     64 ->  64 same   1.50 1.12    1.43 0.95    1.55 1.12    1.15
+//   14x14   64 ->  64 same   1.14 1.06    1.17 1.03    1.19 1.14    1.12
+//   56x56   64 ->  64 same   1.49  -      1.45  -      1.55  -      1.59
+//   28x28  128 -> 128 same   1.54  -      1.45  -      1.62  -      1.62
+//   14x14  256 -> 256 same   1.17 1.09    0.96 0.99    1.13 1.07    1.18
+//   7x7    512 -> 512 same   1.44 1.11    1.64 1.03    1.63 1.14    1.18
+//   28x28  512 -> 512 same    -   1.40     -   1.71     -   1.61    1.68
+//   10x10  128 -> 128 same    -   0.91     -   0.84     -   0.98    0.98
+//   6x6     64 ->  64 same   0.90  -      0.89  -      0.96  -      0.65
+constexpr double large_transform_cost = 9, large_weights_cost = 2;
+
+double expected_gain_of_large_tiles(const Conv2dShape& s, Direction direction) {
+    const double tiles = static_cast<double>(grid_of(s, direction, 4).per_image());
+    const double transforms = large_transform_cost / static_cast<double>(s.group_in_channels()) +
+                              large_transform_cost / static_cast<double>(s.group_out_channels());
+    return direct_products(s) / (36 * (tiles * (1 + transforms) + large_weights_cost));
 }
 
 // Of few channels, whose transforms of inputs cost as much as the products for `few_transform_cost` filters, and a
@@ -104,9 +134,13 @@ bool is_served(const Conv2dShape& s) {
 }  // namespace
 
 template <class T>
-bool winograd_pays(const Conv2dShape& s, Direction direction) {
-    return is_served<T>(s) && s.group_in_channels() % dispatch::active<T>().lanes == 0 &&
-           expected_gain(s, direction) >= enough;
+index_t winograd_outputs(const Conv2dShape& s, Direction direction) {
+    if (!is_served<T>(s) || s.group_in_channels() % dispatch::active<T>().lanes != 0) return 0;
+    const double gain = expected_gain(s, direction);
+    if (runtime::precision() == runtime::Precision::fast && direction != Direction::kernel_gradient &&
+        expected_gain_of_large_tiles(s, direction) >= enough * std::max(1.0, gain))
+        return 4;
+    return gain >= enough ? 2 : 0;
 }
 
 template <class T>
@@ -118,8 +152,8 @@ bool winograd_few_pays(const Conv2dShape& s, Direction direction) {
     return s.in_channels <= most && expected_gain_of_few(s, direction, many_registers) >= enough;
 }
 
-template bool winograd_pays<float>(const Conv2dShape&, Direction);
-template bool winograd_pays<double>(const Conv2dShape&, Direction);
+template index_t winograd_outputs<float>(const Conv2dShape&, Direction);
+template index_t winograd_outputs<double>(const Conv2dShape&, Direction);
 template bool winograd_few_pays<float>(const Conv2dShape&, Direction);
 template bool winograd_few_pays<double>(const Conv2dShape&, Direction);
 

@@ -1,4 +1,4 @@
-// Where Winograd F(2x2, 3x3) is faster than direct sums.
+// Where Winograd F(2x2, 3x3), or in fast precision F(4x4, 3x3), is faster than direct sums.
 #pragma once
 
 #include "ops/conv2d.hpp"
@@ -7,12 +7,13 @@ namespace fastconv::ops {
 
 enum class Direction { forward, input_gradient, kernel_gradient };
 
-// Never in strict precision. Depends on the image alone, not on how many there are: the bits of an image are those it
-// has in a batch.
+// Outputs of a tile along each axis, 2 or 4, or 0 for direct sums: always in strict precision. 4 in fast precision
+// alone, and not for kernel gradients. Depends on the image alone, not on how many there are: the bits of an image
+// are those it has in a batch.
 template <class T>
-bool winograd_pays(const Conv2dShape& shape, Direction direction);
+index_t winograd_outputs(const Conv2dShape& shape, Direction direction);
 
-// The same for few input channels, from images to results at once; also in front of 2x2 pooling.
+// Whether F(2x2, 3x3) pays for few input channels, from images to results at once; also in front of 2x2 pooling.
 template <class T>
 bool winograd_few_pays(const Conv2dShape& shape, Direction direction);
 

@@ -54,7 +54,7 @@ void add_few(const Conv2dShape& s, const TileGrid& grid, Range tiles, Range filt
 template <class T>
 bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* dkernel, int num_threads) {
     const bool few = winograd_few_pays<T>(s, Direction::kernel_gradient);  // from images to sums at once
-    if (s.batch == 0 || (!few && !winograd_pays<T>(s, Direction::kernel_gradient))) return false;
+    if (s.batch == 0 || (!few && winograd_outputs<T>(s, Direction::kernel_gradient) == 0)) return false;
     const auto& kernels = dispatch::active<T>();
     const TileGrid grid = TileGrid::of(s.out_height, s.out_width);
     const TiledImages inputs{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
@@ -110,8 +110,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         op.b_block_stride = op.block_vectors * kernels.lanes;
         for (index_t first = chunk.begin; !few && first < chunk.end; first += blocks.piece) {
             const Range some{first, std::min(chunk.end, first + blocks.piece)};
-            transform_patches(kernels.winograd_input, grid, inputs, some, shifted(channels, group * group_channels),
-                              x, v);
+            transform_patches(kernels.winograd_2x2.input, grid, inputs, some,
+                              shifted(channels, group * group_channels), x, v);
             transform_patches(kernels.winograd_gradient, grid, grads, some, filters, grad, g);
             op.depth = some.size();
             op.accumulate = first > chunk.begin;

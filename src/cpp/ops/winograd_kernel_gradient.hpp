@@ -5,7 +5,7 @@
 
 namespace fastconv::ops {
 
-// False, with dkernel void, where winograd_pays() says no or a sum is not finite.
+// False, with dkernel void, where winograd_outputs() says no or a sum is not finite.
 template <class T>
 bool winograd_kernel_gradient(const Conv2dShape& shape, const T* x, const T* grad, T* dkernel, int num_threads);
 

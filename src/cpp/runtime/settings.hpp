@@ -3,8 +3,9 @@
 
 namespace fastconv::runtime {
 
-// strict: only algorithms for which the elementwise error bound of a direct sum holds.
-enum class Precision { standard, strict };
+// strict: only algorithms for which the elementwise error bound of a direct sum holds; fast: also those whose bound
+// is an order of magnitude above the standard ones'.
+enum class Precision { standard, strict, fast };
 
 Precision precision() noexcept;
 void set_precision(Precision precision) noexcept;
