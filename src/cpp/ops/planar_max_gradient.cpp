@@ -16,7 +16,7 @@ bool planar_max_pool2d_gradient(const PoolSizes& s, const T* grad, const std::in
     const index_t pixels = s.in_height * s.in_width, windows = s.out_height * s.out_width;
     // A place less its channel is a multiple of the number of channels: below 2**31 the product with 2**shift over
     // that number, rounded up, is the quotient; what is above fails the test.
-    const int shift = 31 + std::bit_width(static_cast<std::uint64_t>(s.channels - 1));
+    const int shift = 31 + static_cast<int>(std::bit_width(static_cast<std::uint64_t>(s.channels - 1)));
     const auto divisor = static_cast<std::uint64_t>(s.channels);
     const std::uint64_t inverse = ((std::uint64_t{1} << shift) + divisor - 1) / divisor;
     std::atomic<bool> in_own_planes{pixels * s.channels < (index_t{1} << 31)};
