@@ -129,7 +129,7 @@ void average_pool(const PoolStrip<T>& op) noexcept {
             const index_t last = first + at_once < op.taps ? first + at_once : op.taps;
             for_channels<T>(op.channels, [&]<class U>(U, index_t c, int) {
                 vec<T> sum[U::count] = {};
-                FASTCONV_UNROLL for (int u = 0; u < U::count && first > 0; ++u) sum[u] = load(y + c + u * V);
+                if (first > 0) FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) sum[u] = load(y + c + u * V);
                 for (index_t i = first; i < last; ++i) {
                     const T* p = x + op.tap_offsets[i] + c;
                     FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) sum[u] += load(p + u * V);
