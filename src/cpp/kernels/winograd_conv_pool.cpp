@@ -16,6 +16,8 @@ namespace {
 using kernels::WinogradConvPool;
 
 constexpr int most_tiles = 6;
+template <class T>
+constexpr int steps = lanes<T> < 4 ? lanes<T> : 4;                  // of the sum, unrolled: divides the channels
 constexpr int output_signs[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};  // A^T
 
 // `Tiles` tiles and one vector of output channels; v, u, bias, y and codes point at the first.
@@ -30,11 +32,13 @@ void run_tiles(const WinogradConvPool<T>& op, const T* v, const T* u, const T* b
             RowPointers<T, Tiles> rows(v, channels);
             const T* weights = u;
             vec<T> sum[Tiles] = {};
-            for (index_t c = 0; c < channels; ++c) {
-                const vec<T> w = load(weights);
-                FASTCONV_UNROLL for (int n = 0; n < Tiles; ++n) sum[n] += *rows.row(n) * w;
-                rows.advance(1);
-                weights += V;
+            for (index_t c = 0; c < channels; c += steps<T>) {
+                FASTCONV_UNROLL for (int step = 0; step < steps<T>; ++step) {
+                    const vec<T> w = load(weights + step * V);
+                    FASTCONV_UNROLL for (int n = 0; n < Tiles; ++n) sum[n] += rows.row(n)[step] * w;
+                }
+                rows.advance(steps<T>);
+                weights += steps<T> * V;
             }
             v += v_stride;
             u += u_stride;

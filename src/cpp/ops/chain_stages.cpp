@@ -42,7 +42,8 @@ class ConvPoolStage : public Stage {
     void prepare(int num_threads) override {
         banded_.emplace(conv_, pool_, kernel_, num_threads);
         tiled_.reset();
-        if (auto tiled = TiledPool<float>::make(conv_, pool_, kernel_, bias_, 1)) tiled_.emplace(std::move(*tiled));
+        if (auto tiled = TiledPool<float>::make(conv_, pool_, kernel_, bias_, 1))
+            tiled_.emplace(std::move(*tiled)).prepare(1);
     }
     // A window, or a row of them.
     index_t unit_size() const override { return pool_.channels * pool_.out_width / a_row(); }
@@ -66,7 +67,7 @@ class ConvPoolStage : public Stage {
     index_t a_row() const { return tiled_ ? pool_.out_width : 1; }  // units of a row
     Range rows(Range units) const { return {units.begin / a_row(), (units.end + a_row() - 1) / a_row()}; }
     bool run_tiled(Range units, const float* x, float* y, float* scratch) const {
-        return tiled_->run(units, {0, tiled_->blocks()}, x, activation_, y, nullptr, scratch);
+        return tiled_->run(units, {0, tiled_->blocks()}, x, activation_, y, nullptr, scratch, 0);
     }
     // Each row by the rule that its own values ask for, so that the bits do not depend on what is computed together.
     bool run_rows(Range units, const float* x, float* y, float* scratch) const {

@@ -183,13 +183,14 @@ index_t most_rows(const std::vector<Piece>& all) {
 // All rows but those that TiledPool::run() refuses, which are returned. Each is judged by its own values, so that the
 // bits do not depend on what is computed at once.
 template <class T>
-std::vector<Piece> run_tiled(const TiledPool<T>& tiled, const Images<T>& images, int num_threads) {
+std::vector<Piece> run_tiled(TiledPool<T>& tiled, const Images<T>& images, int num_threads) {
     const Conv2dShape& s = images.conv;
     const Pool2dShape& p = images.pool;
     const Maxima maxima = images.maxima;
     const int threads =
         runtime::thread_count(s.batch * p.out_height * tiled.blocks(), s.multiplications(), num_threads);
     const std::vector<Piece> all = pieces_of(tiled, s, p, threads);
+    tiled.prepare_each(threads);
     const index_t buffer_size = tiled.buffer_size(most_rows(all));
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * buffer_size));
     const bool own_codes = maxima.argmax && !maxima.codes;
@@ -201,7 +202,7 @@ std::vector<Piece> run_tiled(const TiledPool<T>& tiled, const Images<T>& images,
         const index_t place = images.place(piece.images.begin), images_before = piece.images.size() - 1;
         const Range windows = tiled.windows({piece.rows.begin, images_before * p.out_height + piece.rows.end});
         if (!tiled.run(windows, piece.blocks, images.in(piece.images.begin), images.activation, images.y + place,
-                       codes ? codes + place : nullptr, buffers.data() + thread * buffer_size))
+                       codes ? codes + place : nullptr, buffers.data() + thread * buffer_size, thread))
             return false;
         for (index_t n = piece.images.begin; maxima.argmax && n < piece.images.end; ++n)
             for_windows(s, p, piece.rows, tiled.columns(piece.blocks), [&](index_t i, index_t corner) {
@@ -263,7 +264,7 @@ void conv2d_max_pool2d(const Conv2dShape& s, const Pool2dShape& p, const T* x, c
                        Activation activation, T* y, Maxima maxima, int num_threads) {
     if (p.output_size() == 0) return;
     const Images<T> images{s, p, x, activation, y, maxima};
-    if (const auto tiled = TiledPool<T>::make(s, p, kernel, bias, num_threads)) {
+    if (auto tiled = TiledPool<T>::make(s, p, kernel, bias, num_threads)) {
         const std::vector<Piece> left = run_tiled(*tiled, images, num_threads);
         if (!left.empty()) run_banded(BandedPool<T>(s, p, kernel, num_threads), images, bias, left, num_threads);
         return;

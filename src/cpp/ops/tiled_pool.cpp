@@ -70,7 +70,7 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
 
     if (!winograd) return;
     winograd_.emplace(grid_, TiledImages{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left},
-                      TransformedWeights<T>::forward(s, kernel, block_vectors_, num_threads));
+                      TransformedWeights<T>(s, kernel, Direction::forward, block_vectors_, kernels.winograd_2x2));
 }
 
 template <class T>
@@ -97,7 +97,7 @@ index_t TiledPool<T>::buffer_size(index_t rows) const {
 
 template <class T>
 bool TiledPool<T>::run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
-                       T* buffer) const {
+                       T* buffer, int thread) const {
     const Conv2dShape& s = conv_;
     const Range pooled = rows(windows);
     const index_t begin = std::max<index_t>(0, 2 * pooled.begin - s.pad_top);
@@ -111,9 +111,9 @@ bool TiledPool<T>::run(Range windows, Range blocks, const T* x, Activation activ
     y += windows.begin * s.out_channels;
     if (codes) codes += windows.begin * s.out_channels;
     if (few_)
-        run_few(windows, blocks, x, activation, y, codes);
+        run_few(windows, blocks, x, activation, y, codes, thread);
     else if (winograd_)
-        run_winograd(windows, blocks, x, activation, y, codes, buffer);
+        run_winograd(windows, blocks, x, activation, y, codes, buffer, thread);
     else
         run_direct(windows, columns(blocks), x, activation, y, codes, buffer);
     return true;
@@ -155,11 +155,11 @@ void TiledPool<T>::run_direct(Range windows, Range columns, const T* x, Activati
 }
 
 template <class T>
-void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation activation, T* y,
-                           std::uint8_t* codes) const {
+void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+                           int thread) const {
     const Conv2dShape& s = conv_;
     const Range columns = this->columns(blocks);
-    const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks);
+    const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks, thread);
     grid_.for_runs(windows, [&](index_t, index_t row, index_t column, index_t count, index_t before) {
         const index_t place = before * s.out_channels + columns.begin;
         dispatch::active<T>().winograd_few_pool(
@@ -179,12 +179,12 @@ void TiledPool<T>::run_few(Range windows, Range blocks, const T* x, Activation a
 
 template <class T>
 void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activation activation, T* y,
-                                std::uint8_t* codes, T* buffer) const {
+                                std::uint8_t* codes, T* buffer, int thread) const {
     const index_t tiles = windows.size();
     const Range columns = this->columns(blocks);
     winograd_->transform(windows, 0, {0, conv_.in_channels}, x, buffer);
     if (in_registers_) {
-        const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks);
+        const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks, thread);
         dispatch::active<T>().winograd_conv_pool(
             {buffer, position_stride<T>(tiles * conv_.in_channels), tiles, conv_.in_channels, weights.data,
              weights.position_stride, weights.block_stride, columns.size(), bias_.data() + columns.begin, activation,
@@ -192,7 +192,7 @@ void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activat
         return;
     }
     T* m = buffer + winograd_->v_size(tiles, conv_.in_channels);
-    winograd_->multiply(tiles, winograd_->weights().of_blocks(0, blocks), columns.size(), buffer, m);
+    winograd_->multiply(tiles, winograd_->weights().of_blocks(0, blocks, thread), columns.size(), buffer, m);
     dispatch::active<T>().winograd_pool({m, position_stride<T>(tiles * columns.size()), tiles, columns.size(),
                                          bias_.data() + columns.begin, activation, y + columns.begin,
                                          codes ? codes + columns.begin : nullptr, conv_.out_channels});

@@ -18,6 +18,14 @@ class TiledPool {
     static std::optional<TiledPool> make(const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel,
                                          const T* bias, int num_threads);
 
+    // Before run(): for any thread, or for these alone.
+    void prepare(int num_threads) {
+        if (winograd_) winograd_->prepare(num_threads);
+    }
+    void prepare_each(int threads) {
+        if (winograd_) winograd_->prepare_each(threads);
+    }
+
     index_t rows_at_once() const;
     // Whole images that are computed better together than apart.
     index_t images_at_once() const;
@@ -35,8 +43,8 @@ class TiledPool {
     // As BandedPool::run, some windows, counted row after row through one image or through several whole ones, and
     // some blocks of it, with codes unless they are null. False, with nothing written, if a sum in the rows of the
     // windows might not be finite: NaN needs the other.
-    bool run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
-             T* buffer) const;
+    bool run(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes, T* buffer,
+             int thread) const;
 
   private:
     Range rows(Range windows) const {
@@ -48,10 +56,11 @@ class TiledPool {
     void run_direct(Range windows, Range columns, const T* x, Activation activation, T* y, std::uint8_t* codes,
                     T* buffer) const;
     void run_winograd(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
-                      T* buffer) const;
+                      T* buffer, int thread) const;
 
     // Winograd's as well, from the image to the maxima at once.
-    void run_few(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes) const;
+    void run_few(Range windows, Range blocks, const T* x, Activation activation, T* y, std::uint8_t* codes,
+                 int thread) const;
 
     Conv2dShape conv_;
     TileGrid grid_;  // of windows

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
 #include "dispatch/kernels.hpp"
 #include "ops/contraction.hpp"
@@ -83,16 +85,14 @@ class TransformedWeights {
     // With `vectors` of columns in a block. `kernel` is read by prepare() and transform().
     TransformedWeights(const Conv2dShape& shape, const T* kernel, Direction direction, int vectors,
                        const Transforms& transforms);
-    static TransformedWeights forward(const Conv2dShape& shape, const T* kernel, int vectors, int num_threads) {
-        TransformedWeights weights(shape, kernel, Direction::forward, vectors, dispatch::active<T>().winograd_2x2);
-        weights.prepare(num_threads);
-        return weights;
-    }
 
-    // Transforms all of them, for what follows.
+    // Before of_blocks(): transforms all of them.
     void prepare(int num_threads);
-    WeightsView<T> of_blocks(index_t group, Range blocks) const {
-        return {data_.data() + group * group_stride_ + blocks.begin * block_stride_,
+    // Or, if they are small, each of `threads` its own copy, when it first asks for it: that takes less time than
+    // they need from another processor's caches.
+    void prepare_each(int threads);
+    WeightsView<T> of_blocks(index_t group, Range blocks, int thread) const {
+        return {data_of(thread) + group * group_stride_ + blocks.begin * block_stride_,
                 position_stride_,
                 block_stride_,
                 {0, channels}};
@@ -115,6 +115,12 @@ class TransformedWeights {
 
   private:
     index_t taps_size() const { return 9 * channels_at_once * width; }
+    index_t copy_size() const { return size() + taps_size(); }
+    // Of an item: some channels of some blocks that are transformed at once.
+    index_t items() const { return groups_ * parts() * pieces(channels, channels_at_once); }
+    index_t parts() const { return transposed_ ? pieces(columns, width) : 1; }
+    void transform_item(index_t item, T* u, T* taps) const;
+    const T* data_of(int thread) const;
     void transform(index_t group, Range blocks, Range channels, T* u, index_t position_stride, index_t block_stride,
                    T* taps) const;
 
@@ -123,6 +129,7 @@ class TransformedWeights {
     bool transposed_;
     index_t position_stride_, block_stride_, group_stride_;
     runtime::Buffer<T> data_;
+    mutable std::vector<std::uint8_t> is_done_;  // each thread's copy, if there are some: changed by it alone
 };
 
 template <class T>
@@ -157,6 +164,7 @@ class WinogradProducts {
 
     const TransformedWeights<T>& weights() const { return weights_; }
     void prepare(int num_threads) { weights_.prepare(num_threads); }
+    void prepare_each(int threads) { weights_.prepare_each(threads); }
 
   private:
     TileGrid grid_;

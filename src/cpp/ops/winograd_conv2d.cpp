@@ -100,8 +100,8 @@ bool WinogradConv2d<T>::write_slice(Range tiles, index_t slice, const T* m, cons
 
 template <class T>
 bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y,
-                                  T* scratch, bool stream) const {
-    if (few_) return run_few(tiles, x, bias, activation, y, stream);
+                                  T* scratch, int thread, bool stream) const {
+    if (few_) return run_few(tiles, x, bias, activation, y, thread, stream);
     bool finite = true;
     for (index_t first = tiles.begin; first < tiles.end; first += tiles_at_once_) {
         const Range block{first, std::min(tiles.end, first + tiles_at_once_)};
@@ -110,7 +110,7 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T
         for (index_t slice = slices.begin; slice < slices.end; ++slice) {
             if (slice == slices.begin || group(slice) != group(slice - 1))
                 products_.transform(block, group(slice), {0, channels}, x, scratch);
-            products_.multiply(block.size(), products_.weights().of_blocks(group(slice), blocks(slice)),
+            products_.multiply(block.size(), products_.weights().of_blocks(group(slice), blocks(slice), thread),
                                columns_of(slice), scratch, m);
             finite &= write_slice(block, slice, m, bias, activation, y);
         }
@@ -156,9 +156,9 @@ bool WinogradConv2d<T>::run_by_slice(index_t tiles, const T* x, const T* bias, A
 }
 
 template <class T>
-bool WinogradConv2d<T>::run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y,
+bool WinogradConv2d<T>::run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y, int thread,
                                 bool stream) const {
-    const WeightsView<T> weights = products_.weights().of_blocks(0, {0, products_.blocks()});
+    const WeightsView<T> weights = products_.weights().of_blocks(0, {0, products_.blocks()}, thread);
     const Strides in = dense_strides(in_.height, in_.width, in_.channels);
     const Strides out = dense_strides(out_.height, out_.width, out_.channels);
     bool finite = true;
@@ -187,7 +187,7 @@ void WinogradConv2d<T>::run(Range rows, const std::vector<Contraction<T>>& direc
                             Activation activation, T* y, T* scratch) const {
     const TileGrid& grid = products_.grid();
     if (run_tiles({rows.begin * grid.columns, rows.end * grid.columns}, {0, slices()}, x, bias, activation, y,
-                  scratch))
+                  scratch, 0))
         return;
     if (rows.size() > 1) {
         for (index_t row = rows.begin; row < rows.end; ++row)
@@ -213,7 +213,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     const bool pays = threads > 1 || products_.weights().size() * element > far_bytes;
     if (!few_ && even && pays && slice_products_size(tiles) * element <= block_bytes)
         return run_by_slice(tiles, x, bias, activation, y, threads);
-    prepare(num_threads);
+    products_.prepare_each(threads);
 
     // Blocks of equal size, as many for each thread; where they would be small, slices of columns apart.
     const index_t parts = tiles < threads * tiles_at_once_ / 2 ? std::min<index_t>(threads, slices) : 1;
@@ -227,7 +227,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     std::atomic<bool> finite{true};
     runtime::parallel_for(blocks * parts, threads, [&](index_t item, int thread) {
         if (!run_tiles(share(tiles, item / parts, blocks), share(slices, item % parts, parts), x, bias, activation, y,
-                       scratch.data() + thread * thread_size, stream))
+                       scratch.data() + thread * thread_size, thread, stream))
             finite = false;
     });
     return finite;
@@ -237,7 +237,6 @@ template <class T>
 bool WinogradConv2d<T>::run_turned(index_t batch, const T* x, const T* bias, Activation activation, T* y,
                                    int num_threads) {
     if (!few_) return false;
-    prepare(num_threads);
     // Bands of an image that stay in the cache, and turned from there to y.
     constexpr index_t bank_bytes = index_t{256} << 10;
     const TileGrid& grid = products_.grid();
@@ -246,6 +245,7 @@ bool WinogradConv2d<T>::run_turned(index_t batch, const T* x, const T* bias, Act
     const index_t bands = pieces(grid.rows, band), bank_size = 2 * band * row;
     const double work = 16 * static_cast<double>(batch * grid.per_image() * in_.channels * out_.channels);
     const int threads = runtime::thread_count(batch * bands, work, num_threads);
+    products_.prepare_each(threads);
     const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));
     std::atomic<bool> finite{true};
     runtime::parallel_for(batch * bands, threads, [&](index_t item, int thread) {
@@ -253,7 +253,8 @@ bool WinogradConv2d<T>::run_turned(index_t batch, const T* x, const T* bias, Act
         const index_t top = image * grid.rows, begin = 2 * first, end = std::min(out_.height, 2 * last);
         T* const bank = banks.data() + thread * bank_size;
         const Range tiles{(top + first) * grid.columns, (top + last) * grid.columns};
-        if (!run_few(tiles, x, bias, activation, bank - (image * out_.height + begin) * row, false)) finite = false;
+        if (!run_few(tiles, x, bias, activation, bank - (image * out_.height + begin) * row, thread, false))
+            finite = false;
         dispatch::active<T>().transpose((end - begin) * out_.width, out_.channels, bank, out_.channels,
                                         y + image * out_.channels * plane + begin * out_.width, plane);
     });

@@ -38,10 +38,10 @@ class WinogradConv2d {
     // run_all() where the products of all tiles for a slice of columns fit the cache.
     bool run_by_slice(index_t tiles, const T* x, const T* bias, Activation activation, T* y, int threads) const;
     bool run_tiles(Range tiles, Range slices, const T* x, const T* bias, Activation activation, T* y, T* scratch,
-                   bool stream = false) const;
+                   int thread, bool stream = false) const;
     // The results of a slice from its products.
     bool write_slice(Range tiles, index_t slice, const T* m, const T* bias, Activation activation, T* y) const;
-    bool run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y, bool stream) const;
+    bool run_few(Range tiles, const T* x, const T* bias, Activation activation, T* y, int thread, bool stream) const;
     index_t slices_of_group() const { return pieces(products_.blocks(), slice_blocks_); }
     index_t slices() const { return groups_ * slices_of_group(); }
     index_t group(index_t slice) const { return slice / slices_of_group(); }
