@@ -11,12 +11,17 @@
 // A^T are exact in float32. The more usual 1 and 2 are one addition in 12 cheaper, but the root mean square of the
 // error is 2.3 times, and its bound 4 times, as large.
 //
-//   B^T = |a^2 b^2    0     -s   0  1  0|   G = | 1/(a^2 b^2)       0          0   |   A^T = |1   1    1    1    1 0|
-//         |   0    -a b^2  -b^2  a  1  0|       | 1/(2 a^2 d)   1/(2 a d)   1/(2 d)|         |0   a   -a    b   -b 0|
-//         |   0     a b^2  -b^2 -a  1  0|       | 1/(2 a^2 d)  -1/(2 a d)   1/(2 d)|         |0  a^2  a^2  b^2  b^2
-//         0| |   0    -b a^2  -a^2  b  1  0|       |-1/(2 b^2 d)  -1/(2 b d)  -1/(2 d)|         |0  a^3 -a^3  b^3
-//         -b^3  1| |   0     b a^2  -a^2 -b  1  0|       |-1/(2 b^2 d)   1/(2 b d)  -1/(2 d)| |   0    a^2 b^2   0 -s
-//         0  1|       |      0            0          1   |
+//   B^T = |a^2 b^2    0     -s   0  1  0|   G = | 1/(a^2 b^2)       0          0   |
+//         |   0    -a b^2  -b^2  a  1  0|       | 1/(2 a^2 d)   1/(2 a d)   1/(2 d)|
+//         |   0     a b^2  -b^2 -a  1  0|       | 1/(2 a^2 d)  -1/(2 a d)   1/(2 d)|
+//         |   0    -b a^2  -a^2  b  1  0|       |-1/(2 b^2 d)  -1/(2 b d)  -1/(2 d)|
+//         |   0     b a^2  -a^2 -b  1  0|       |-1/(2 b^2 d)   1/(2 b d)  -1/(2 d)|
+//         |   0    a^2 b^2   0  -s  0  1|       |      0            0          1   |
+//
+//   A^T = |1   1    1    1    1   0|
+//         |0   a   -a    b   -b   0|
+//         |0  a^2  a^2  b^2  b^2  0|
+//         |0  a^3 -a^3  b^3 -b^3  1|
 #pragma once
 
 #include "simd/vec.hpp"
