@@ -399,6 +399,15 @@ def test_names_and_parts_of_names() -> None:
 FEW = ("ops", "--batch", "1", "--layer", "mnist-pool2", "--operation", "max-pool")
 
 
+def test_nobody_to_compare_with() -> None:
+    result = quick(*FEW, "--against", "none")
+    assert result.exit_code == 0, result.output
+    assert "NumPy reference" not in result.output
+    assert "not installed" not in result.output
+    assert "max-pool" in result.output
+    assert "Slower than the peer" not in result.output
+
+
 @pytest.mark.usefixtures("wrong_peers")
 def test_missing_peer_is_named() -> None:
     result = quick(*FEW, "--against", "missing,numpy")
@@ -455,6 +464,7 @@ def test_failure_of_a_peer_is_not_fatal(monkeypatch: pytest.MonkeyPatch) -> None
         (["ops", "--set", "lenet"], "'lenet' is not one of mnist, cifar, resnet50"),
         (["ops", "--layout", "NCHW"], "'NCHW' is not one of 'channels_last', 'channels_first'"),
         (["ops", "--set", "vgg16", "--layer", "mnist-conv1"], "'mnist-conv1' is not one of vgg16"),
+        (["ops", "--precision", "exact"], "'exact' is not one of 'default', 'strict', 'fast'"),
         (["ops", "--operation", "backward"], "'backward' is not one of forward"),
         (["train", "--turns", "0"], "--turns"),
     ],

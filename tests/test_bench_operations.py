@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,11 +18,13 @@ from bench_reports import measured, report_of
 from fastconv import cli
 from fastconv.bench import data, operation_tables
 from fastconv.bench.cases import KINDS, OPERATIONS, Case, kind_of, operation_cases
-from fastconv.bench.comparisons import comparisons, totals
+from fastconv.bench.comparisons import Setting, comparisons, totals
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer, set_of_layer
-from fastconv.bench.peers import OURS
+from fastconv.bench.peers import EXACT, OURS, numpy_reference, ours
 from fastconv.bench.workloads import Conv, Dense, Pooling
+from fastconv.config import Precision
 from fastconv.networks import build
+from support.precision import precision as within_precision
 
 LAYER_OF_KIND = {
     "convolutions": "mnist-conv2",
@@ -141,16 +145,48 @@ def test_operands_have_the_shapes_of_results() -> None:
 def test_operations_of_a_set() -> None:
     alexnet = LAYER_SETS["alexnet"]
     names = [layer.name for layer in alexnet.layers]
-    cases = list(operation_cases(alexnet, names, None, 4, cold=True, layout="channels_first"))
+    setting: dict[str, Any] = {"cold": True, "layout": "channels_first", "precision": "strict"}
+    cases = list(operation_cases(alexnet, names, None, 4, **setting))
     # Five convolutions, three poolings, three dense layers.
     assert len(cases) == 5 * 3 + 3 * 2 + 3 * 3
-    assert {(c.batch, c.cold, c.layout) for c in cases} == {(4, True, "channels_first")}
+    assert all(dataclasses.replace(c, **setting) == c and c.batch == 4 for c in cases)
     # The last convolution has its pooling directly behind it.
     assert len(list(operation_cases(alexnet, names, list(OPERATIONS), 4))) == len(cases) + 3
     (one,) = operation_cases(alexnet, ["alexnet-conv1", "mnist-conv1"], ["forward"], 1)
     assert one == Case("ops", "alexnet-conv1", 1, "forward")
     fused = operation_cases(LAYER_SETS["cifar"], ["cifar-conv2"], None, 1)
     assert sum(case.operation.startswith("fused") for case in fused) == 3
+
+
+@pytest.mark.parametrize("mode", ["ops", "as in training"])
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_precision_is_ours(precision: Precision, mode: str) -> None:
+    name = "mnist-conv2"
+    wanted = Case("ops", name, 1, "fused-forward", precision=precision)
+
+    def made() -> data.Operands:
+        return data.operands(wanted.operation, find_layer(name), 1, integers=False)
+
+    with within_precision("default"):
+        numpy_reference.operate(wanted, made, "float64 sums").run()
+        assert fastconv.get_precision() == "default"
+        # What others are compared with is exact whatever is measured.
+        exact = ours.operate(wanted, made, EXACT).results()
+        assert fastconv.get_precision() == "strict"
+        found = ours.operate(wanted, made, mode).results()
+        assert fastconv.get_precision() == precision
+    with within_precision(precision):
+        x, kernel, bias, _ = made()
+        expected = fastconv.ops.conv2d_max_pool2d(x, kernel, bias, activation="relu")
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_allclose(found[0], exact[0], rtol=0, atol=1e-5 * exact[0].max())
+
+
+def test_settings_name_what_is_not_usual() -> None:
+    usual = "channels_last, 1 thread, malloc tuned"
+    assert str(Setting(1, "tuned", "channels_last", False, "default")) == usual
+    other = Setting(1, "tuned", "channels_last", True, "strict")
+    assert str(other) == f"{usual}, from memory, not from a cache, fastconv in strict precision"
 
 
 # --- comparisons and tables ---------------------------------------------------------------------
@@ -235,6 +271,7 @@ def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:
     arguments = ["bench", "ops", "--set", "all", "--against", "numpy", "--quick", "--threads", "1"]
     layers = "cifar-conv3,mnist-output,mnist-pool2,mobilenet-pool"
     arguments += ["--batch", "1,2", "--cold", "--layout", "channels_first", "--layer", layers]
+    arguments += ["--precision", "strict"]
     result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(
         cli.app, [*arguments, "--output", str(tmp_path)]
     )
@@ -243,4 +280,5 @@ def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["problems"] == []
     assert len(found["measurements"]) == 2 * 2 * (3 + 3 + 2 + 2)
-    assert {m["case"]["layout"] for m in found["measurements"]} == {"channels_first"}
+    settings = {(m["case"]["layout"], m["case"]["precision"]) for m in found["measurements"]}
+    assert settings == {("channels_first", "strict")}

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from fastconv.bench import models
 from fastconv.bench.layer_sets import LayerSet, find_layer
 from fastconv.bench.workloads import Conv, Dense, Layer
+from fastconv.config import Precision
 
 __all__ = ["KINDS", "OPERATIONS", "Case", "Layout", "Task", "kind_of", "operation_cases"]
 
@@ -60,6 +61,7 @@ class Case:
         operation: a key of `OPERATIONS`; empty for networks.
         cold: whether an operation takes its inputs from so many copies that no cache has them.
         layout: of the images of an operation, coming and going.
+        precision: of fastconv in an operation; peers have their own.
     """
 
     task: Task
@@ -68,6 +70,7 @@ class Case:
     operation: str = ""
     cold: bool = False
     layout: Layout = "channels_last"
+    precision: Precision = "default"
 
     @property
     def title(self) -> str:
@@ -93,6 +96,7 @@ def operation_cases(
     *,
     cold: bool = False,
     layout: Layout = "channels_last",
+    precision: Precision = "default",
 ) -> Iterable[Case]:
     """Those of the operations that a layer has, for the layers of these names.
 
@@ -103,6 +107,7 @@ def operation_cases(
         batch: images.
         cold: as in `Case`.
         layout: as in `Case`.
+        precision: as in `Case`.
     """
     if operations is None:
         left_out = () if layer_set.fused else FUSED_OPERATIONS
@@ -113,7 +118,7 @@ def operation_cases(
         if layer.name in named:
             for operation in _operations_of(layer):
                 if operation in wanted:
-                    yield Case("ops", layer.name, batch, operation, cold, layout)
+                    yield Case("ops", layer.name, batch, operation, cold, layout, precision)
 
 
 def kind_of(operation: str) -> str:

@@ -25,7 +25,7 @@ PREDICTION_TOLERANCE = 1e-4
 
 OPERATION_TOLERANCE = 1e-5
 """Of the largest result, which is an exact integer in float32. Direct sums and F(2x2, 3x3) give it
-exactly; Winograd transforms with thirds, and Fourier transforms, round to some 100 units in the
+exactly; F(4x4, 3x3), of `fast` precision too, and Fourier transforms round to some 100 units in the
 last place (6e-8) of the largest."""
 
 

@@ -44,6 +44,14 @@ class Images(StrEnum):
     channels_first = "channels_first"
 
 
+class Precisions(StrEnum):
+    """Names that `set_precision` takes."""
+
+    default = "default"
+    strict = "strict"
+    fast = "fast"
+
+
 class Malloc(StrEnum):
     """Settings of glibc's allocator."""
 
@@ -87,6 +95,7 @@ EPILOG = f"""[bold]What is done[/]
   fastconv bench ops --set all --against torch --threads 2 --output benchmarks/ops
   fastconv bench ops --set resnet50,vgg16 --batch 1 --operation forward --threads 1,2
   fastconv bench ops --set mobilenet-v1 --layer depthwise --layout channels_first --cold
+  fastconv bench ops --set vgg16 --precision strict --against none --threads 1
   fastconv bench train --isa avx2 --malloc both --output results
 """
 
@@ -97,7 +106,7 @@ def bench(
     ] = What.all,
     against: Annotated[
         str | None,
-        typer.Option(help="Peers, separated by commas; all that are installed if not given."),
+        typer.Option(help="Peers, separated by commas, or none; all installed if not given."),
     ] = None,
     threads: Annotated[
         str | None, typer.Option(help="Numbers of threads; 1 and all processors if not given.")
@@ -122,6 +131,9 @@ def bench(
     cold: Annotated[
         bool, typer.Option("--cold", help="For ops: inputs and results in memory, not in a cache.")
     ] = False,
+    precision: Annotated[
+        Precisions, typer.Option(help="For ops: what fastconv may use, as by set_precision.")
+    ] = Precisions.default,
     malloc: Annotated[
         Malloc,
         typer.Option(help="Allocator of all contestants: tuned to keep memory, as it is, or both."),
@@ -147,7 +159,8 @@ def bench(
     Results are compared first: the command fails if a library, or fastconv, differs.
     """
     console, status = Console(highlight=False), Console(stderr=True)
-    names = chosen("--against", against, [n for n in PEERS if n != OURS])
+    known_peers = [n for n in PEERS if n != OURS]
+    names = [] if against == "none" else chosen("--against", against, known_peers)
     counts = numbers("--threads", threads) or sorted({1, config.get_num_threads()})
     if isa is not None and isa not in config.available_isas():
         levels = ", ".join(config.available_isas())
@@ -186,7 +199,13 @@ def bench(
                     for some in sets
                     for size in sizes or sorted({1, some.batch})
                     for case in operation_cases(
-                        some, layers, operations, size, cold=cold, layout=layout.value
+                        some,
+                        layers,
+                        operations,
+                        size,
+                        cold=cold,
+                        layout=layout.value,
+                        precision=precision.value,
                     )
                 ]
             else:

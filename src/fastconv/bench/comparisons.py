@@ -12,6 +12,7 @@ from fastconv.bench.layer_sets import find_layer, set_of_layer
 from fastconv.bench.processes import thread_words
 from fastconv.bench.results import Measurement, Report, fastest, grouped, thread_counts
 from fastconv.bench.statistics import Quartiles
+from fastconv.config import Precision
 
 __all__ = ["Comparison", "Setting", "Total", "comparisons", "divided", "totals"]
 
@@ -29,10 +30,15 @@ class Setting(NamedTuple):
     malloc: str
     layout: str
     cold: bool
+    precision: Precision
 
     def __str__(self) -> str:
         words = [self.layout, thread_words(self.threads), f"malloc {self.malloc}"]
-        return ", ".join([*words, "from memory, not from a cache"] if self.cold else words)
+        if self.cold:
+            words.append("from memory, not from a cache")
+        if self.precision != "default":
+            words.append(f"fastconv in {self.precision} precision")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,9 @@ def comparisons(report: Report) -> list[Comparison]:
             scaled = threads > 1 and one is not None and one.seconds.median >= SCALED_SECONDS
             found.append(
                 Comparison(
-                    Setting(threads, ours.contestant.malloc, case.layout, case.cold),
+                    Setting(
+                        threads, ours.contestant.malloc, case.layout, case.cold, case.precision
+                    ),
                     ours,
                     fastest(here, ours=False),
                     ours.speed_relative_to(one).median if scaled and one else None,

@@ -59,10 +59,10 @@ def predict(network: Network, inputs: Sequence[Any], mode: str) -> Job:  # noqa:
 
 def operate(case: Case, operands: OperandsMaker, mode: str) -> Job:
     """A call of `fastconv.ops`, or what a model calls when it trains."""
+    fastconv.set_precision("strict" if mode == EXACT else case.precision)
     if mode == "ops":
         return array_functions.job(ops, case, operands())
     if mode == EXACT:
-        fastconv.set_precision("strict")
         exact: Any = (array.astype(np.float64) for array in operands())
         return array_functions.job(ops, case, Operands(*exact))
     layer = find_layer(case.subject)
