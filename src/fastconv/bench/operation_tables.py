@@ -45,8 +45,10 @@ def _set_table(
     report: Report, set_name: str, setting: Setting, part: Sequence[Comparison]
 ) -> Table:
     scaled = any(c.scaling is not None for c in part)
+    beside = any(c.peer is not None for c in part)
     columns = ["operation", "batch", "layer", "times", "fastconv", "GFLOP/s", "of peak"]
-    columns += ["fastest peer", "its time", "speed", *(["scaling"] if scaled else [])]
+    columns += ["fastest peer", "its time", "speed"] if beside else []
+    columns += ["scaling"] if scaled else []
     table = Table(
         capital(f"{LAYER_SETS[set_name].description}: {setting}"),
         columns,
@@ -59,7 +61,7 @@ def _set_table(
     number = 0
     for batch, operation in sorted(groups, key=lambda key: (key[0], order.index(key[1]))):
         group = groups[batch, operation]
-        rows = [_row(report, c, scaled) for c in group]
+        rows = [_row(report, c, beside, scaled) for c in group]
         total = sums.get((set_name, batch, operation))
         if total is not None and total.count > 1:
             table.bold.add(number + len(rows))
@@ -73,12 +75,12 @@ def _set_table(
     return table
 
 
-def _row(report: Report, c: Comparison, scaled: bool) -> list[str]:
+def _row(report: Report, c: Comparison, beside: bool, scaled: bool) -> list[str]:
     seconds = c.ours.seconds.median
     row = [c.case.operation, str(c.case.batch), c.case.subject, str(c.count), time(seconds)]
     row += rates(report, c.case.flops, seconds, c.setting.threads)
     if c.peer is None or c.speed is None:
-        row += ["", "", ""]
+        row += [""] * 3 * beside
     else:
         row += [c.peer.contestant.label, time(c.peer.seconds.median), ratio(c.speed)]
     if scaled:

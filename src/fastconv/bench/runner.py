@@ -164,7 +164,7 @@ class Runner:
                 if turn >= MINIMUM_TURNS and entry.used_seconds > effort.budget_seconds:
                     continue
                 try:
-                    others_ran = before is not entry.worker
+                    others_ran = before not in (None, entry.worker)
                     if before is not None and others_ran:
                         before.ask({"do": "rest", "seconds": effort.rest_seconds})
                     before = entry.worker
