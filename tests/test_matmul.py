@@ -53,6 +53,7 @@ SIZES = {
     "outer_product_of_few_columns": (1001, 1, 10),
     "outer_product_in_parallel": (700, 1, 260),
     "few_rows": (4, 70, 67),
+    "turned": (95, 700, 33),
     **{
         f"tail_{m}_{k}_{n}": (m, k, n)
         for m, k, n in zip(TAILS, TAILS[7:] + TAILS[:7], TAILS[::-1], strict=True)
@@ -110,7 +111,8 @@ def test_integers_are_exact(size: Size, dtype: type) -> None:
 @pytest.mark.parametrize("transposes", TRANSPOSES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "name", ["parallel", "parallel_thin", "parallel_deep", "streamed_from_far", "m1_dense"]
+    "name",
+    ["parallel", "parallel_thin", "parallel_deep", "streamed_from_far", "m1_dense", "turned"],
 )
 def test_bits_do_not_depend_on_the_thread_count(
     name: str, dtype: type, transposes: tuple[bool, bool]
@@ -143,7 +145,7 @@ def test_real_values_are_within_the_bound(size: Size, dtype: type) -> None:
         assert_within_bound(y, expected, magnitude, size[1])
 
 
-# Where a row alone is computed another way than many: in place, streamed, with a copy of b.
+# Where a row alone is computed another way than many: in place, streamed, with a copy of b, turned.
 ROW_OF_BATCH_SIZES = [
     (9, 1600, 10),
     (67, 33, 65),
@@ -154,6 +156,7 @@ ROW_OF_BATCH_SIZES = [
     (41, 170, 20),
     (41, 1100, 530),
     (9, 1024, 70),
+    (95, 700, 33),
 ]
 
 

@@ -7,12 +7,12 @@
 #include "ops/blocked_kernel_gradient.hpp"
 #include "ops/right_factor.hpp"
 #include "ops/streaming.hpp"
+#include "ops/turned_product.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t transposed_columns = 32;              // fewer make c^T = b^T a worth while
 constexpr index_t untransposed_rows = 2;                // more repay a transpose of a narrow b
 constexpr index_t packed_depth = 24;                    // less does not repay packing both sides
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
@@ -75,17 +75,10 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
     const bool plain = !transpose_b && !bias && activation == Activation::linear;
     if (depth == 1 && !bias && activation == Activation::linear)
         return outer_product(rows, columns, a, b, c, num_threads);
-    // The other way round, c^T = b^T a, where that fills the vectors better; `a` then serves as it lies.
-    const bool few_columns =
-        columns < transposed_columns && rows >= 4 * columns && rows % dispatch::active<T>().lanes == 0;
-    if (transpose_a && plain && few_columns) {
-        const auto b_transposed = transpose(depth, columns, b, num_threads);
-        const runtime::Buffer<T> c_transposed(static_cast<std::size_t>(rows * columns));
-        matmul(columns, rows, depth, b_transposed.data(), false, a, false, bias, activation, c_transposed.data(),
-               num_threads);
-        dispatch::active<T>().transpose(columns, rows, c_transposed.data(), rows, c, columns);
-        return;
-    }
+    const RightFactor<T> factor(columns, depth, b, transpose_b);
+    const double work = work_of(rows, columns, depth);
+    if (turns(factor, rows, transpose_a, runtime::thread_count(rows, work, num_threads)))
+        return turned_product(factor, rows, a, transpose_a, bias, activation, c, num_threads);
     // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
     if (transpose_a && plain && rows > 1 && depth >= packed_depth) {
         const Conv2dShape shape = conv2d_shape(Conv2dGeometry{}, 1, 1, depth, rows, 1, 1, columns);
@@ -96,7 +89,6 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         a_copy = transpose(depth, rows, a, num_threads);
         a = a_copy.data();
     }
-    const RightFactor<T> factor(columns, depth, b, transpose_b);
     if (factor.narrow && !transpose_b && rows <= untransposed_rows) {
         dispatch::active<T>().inner_products_in_place(
             {a, depth, b, columns, rows, columns, depth, bias, activation, c, columns});
@@ -107,10 +99,9 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         return transposed_product(factor, rows, a, bias, activation, c, num_threads);
 
     const index_t blocks = factor.blocks;
-    const double work = work_of(rows, columns, depth);
     const int threads = runtime::thread_count(pieces(rows, factor.tallest_tile) * blocks, work, num_threads);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
-    if (rows <= threads * factor.rows_at_once()) {
+    if (rows <= threads * (factor.narrow ? very_many_rows : factor.rows_at_once())) {
         // By blocks of b if they can be dealt out evenly; else, and if there are very many rows, by rows, if b is so
         // small that each thread may pack it.
         const bool even = blocks >= wanted || (blocks % threads == 0 && columns % factor.width == 0);
