@@ -9,7 +9,7 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers, ops, reference
-from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, integers, reals
+from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, reals
 from support.bounds import (
     assert_within_bound,
     winograd_kernel_magnitude,
@@ -19,6 +19,7 @@ from support.cases import ConvCase
 from support.data import convolution_data, real_data
 from support.precision import strict_precision
 from support.winograd import (
+    assert_direct_where_not_finite,
     gradient_of_kernel,
     gradient_of_x,
     paddings,
@@ -171,24 +172,7 @@ def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type)
 @cases
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_what_is_not_finite_goes_the_exact_way(case: ConvCase, value: float) -> None:
-    """As in a direct sum: NaN and infinity where they are read, and no overflow elsewhere."""
-    options: dict[str, Any] = {"activation": "relu", **case.options}
-    x, kernel = integers(1, *case.x), integers(2, *case.kernel)
-    for place in ((0, 0, 0), (-1, -1, -1), (case.x[1] // 2, case.x[2] // 2, 5)):
-        spoilt = x.copy()
-        spoilt[(len(x) - 1, *place)] = value
-        with np.errstate(all="ignore"):
-            expected = reference.conv2d(spoilt, kernel, **options).astype(np.float32)
-        spoilt, weights = spoilt.astype(np.float32), kernel.astype(np.float32)
-        y = ops.conv2d(spoilt, weights, **options)
-        assert_equal(np.isnan(y), np.isnan(expected))
-        finite = (
-            abs(expected) < 1e30
-        )  # 3e38 plus integers: rounded in both, but not in the same way
-        assert_equal(y[finite], expected[finite])
-        assert_equal(np.isinf(y), np.isinf(expected))
-        for count in (2, 3):
-            assert_same_bits(ops.conv2d(spoilt, weights, num_threads=count, **options), y)
+    assert_direct_where_not_finite(case, value)
 
 
 @cases

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 import fastconv as keras
-from fastconv import layers, ops, reference
-from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, integers, reals
+from fastconv import layers, ops
+from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, reals
 from support.bounds import assert_within_bound, winograd_few_terms
 from support.cases import ConvCase
 from support.data import convolution_data, real_data
 from support.precision import strict_precision
-from support.winograd import gradient_of_kernel, paddings, real_arrays, tiles
+from support.winograd import (
+    assert_direct_where_not_finite,
+    gradient_of_kernel,
+    paddings,
+    real_arrays,
+    tiles,
+)
 from support.winograd_parts import depth, kernel_magnitude, magnitude
 
 # Served by levels with 32 registers.
@@ -154,23 +158,7 @@ def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type)
 @cases
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_what_is_not_finite_goes_the_exact_way(case: ConvCase, value: float) -> None:
-    """As in a direct sum: NaN and infinity where they are read, and no overflow elsewhere."""
-    options: dict[str, Any] = {"activation": "relu", **case.options}
-    x, kernel = integers(1, *case.x), integers(2, *case.kernel)
-    weights = kernel.astype(np.float32)
-    for place in ((0, 0, 0), (-1, -1, -1), (case.x[1] // 2, case.x[2] // 2, 0)):
-        spoilt = x.copy()
-        spoilt[(len(x) - 1, *place)] = value
-        with np.errstate(all="ignore"):
-            expected = reference.conv2d(spoilt, kernel, **options).astype(np.float32)
-        spoilt = spoilt.astype(np.float32)
-        y = ops.conv2d(spoilt, weights, **options)
-        assert_equal(np.isnan(y), np.isnan(expected))
-        # 3e38 plus integers: rounded in both, but not in the same way
-        finite = abs(expected) < 1e30
-        assert_equal(y[finite], expected[finite])
-        assert_equal(np.isinf(y), np.isinf(expected))
-        assert_same_bits(ops.conv2d(spoilt, weights, num_threads=3, **options), y)
+    assert_direct_where_not_finite(case, value)
 
 
 def test_prediction_has_the_bits_of_the_operation(num_threads: int) -> None:

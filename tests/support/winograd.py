@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import ops
+from fastconv import ops, reference
+from support.arrays import assert_equal, assert_same_bits, integers
 from support.cases import ConvCase
 from support.data import real_data
 
@@ -47,3 +48,24 @@ def paddings(case: ConvCase) -> Any:
     if isinstance(case.padding, int):
         return ((case.padding, case.padding),) * 2
     return case.padding
+
+
+def assert_direct_where_not_finite(case: ConvCase, value: float) -> None:
+    """As in a direct sum: NaN and infinity where they are read, and no overflow elsewhere."""
+    options: dict[str, Any] = {"activation": "relu", **case.options}
+    x, kernel = integers(1, *case.x), integers(2, *case.kernel)
+    weights = kernel.astype(np.float32)
+    for place in ((0, 0, 0), (-1, -1, -1), tuple(extent // 2 for extent in case.x[1:])):
+        spoilt = x.copy()
+        spoilt[(len(x) - 1, *place)] = value
+        with np.errstate(all="ignore"):
+            expected = reference.conv2d(spoilt, kernel, **options).astype(np.float32)
+        spoilt = spoilt.astype(np.float32)
+        y = ops.conv2d(spoilt, weights, **options)
+        assert_equal(np.isnan(y), np.isnan(expected))
+        # 3e38 plus integers: rounded in both, but not in the same way
+        finite = abs(expected) < 1e30
+        assert_equal(y[finite], expected[finite])
+        assert_equal(np.isinf(y), np.isinf(expected))
+        for count in (2, 3):
+            assert_same_bits(ops.conv2d(spoilt, weights, num_threads=count, **options), y)

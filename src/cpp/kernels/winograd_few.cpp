@@ -13,6 +13,7 @@
 // = 26; with 16 registers two: 8 + 4 + 2 = 14.
 #include "kernels/registration.hpp"
 #include "kernels/row_pointers.hpp"
+#include "kernels/tile_writer.hpp"
 #include "kernels/window_maximum.hpp"
 #include "kernels/winograd_patches.hpp"
 
@@ -102,7 +103,7 @@ FASTCONV_INLINE void outputs(const T* v, const vec<T> (&u)[16], vec<T> shift, ve
 
 // finish(n, k, y) for each tile and vector of columns.
 template <class T, class Finish>
-FASTCONV_INLINE void run_one_channel(const WinogradFew<T>& op, const Finish& finish) {
+FASTCONV_INLINE void run_one_channel(const WinogradFew<T>& op, Finish& finish) {
     for_patches<T, 1>(op.patches, [&](index_t first, index_t count, const auto& patches) {
         for (index_t k = 0; k < op.columns; k += lanes<T>) {
             const vec<T> shift = op.bias ? load(op.bias + k) : vec<T>{};
@@ -119,7 +120,7 @@ FASTCONV_INLINE void run_one_channel(const WinogradFew<T>& op, const Finish& fin
 }
 
 template <class T, class Finish>
-FASTCONV_INLINE void run(const WinogradFew<T>& op, const Finish& finish) {
+FASTCONV_INLINE void run(const WinogradFew<T>& op, Finish& finish) {
     constexpr int Tiles = tiles_at_once;
     const int channels = op.patches.channels;
     for_patches<T, few_channels>(op.patches, [&](index_t first, index_t count, const auto& patches) {
@@ -163,35 +164,12 @@ void winograd_few_pool(const WinogradFewPool<T>& op) noexcept {
 
 template <class T>
 bool winograd_few_output(const WinogradFewOutput<T>& op) noexcept {
-    // max(floor, v) is ReLU or nothing, and keeps NaN.
-    const vec<T> floor =
-        broadcast<T>(op.sums.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
-    vec<T> check{};  // 0 as long as all is finite, else NaN
-    const bool second_row = op.height > 1;
-    const auto put = [&](T* p, vec<T> v) {
-        v = larger(floor, v);
-        if (op.stream)
-            stream(p, v);
-        else
-            store(p, v);
-    };
-    const auto finish = [&](index_t n, index_t k, const vec<T>(&y)[4]) {
-        const vec<T> sum = (y[0] + y[1]) + (y[2] + y[3]);
-        check += sum - sum;
-        const bool second_column = 2 * n + 1 < op.width;
-        T* out = op.y + 2 * n * op.pixel_stride + k;
-        put(out, y[0]);
-        if (second_column) put(out + op.pixel_stride, y[1]);
-        if (!second_row) return;
-        put(out + op.row_stride, y[2]);
-        if (second_column) put(out + op.row_stride + op.pixel_stride, y[3]);
-    };
+    TileWriter<T, WinogradFewOutput<T>> write(op, op.sums.activation);
     if (op.sums.patches.channels == 1)
-        run_one_channel(op.sums, finish);
+        run_one_channel(op.sums, write);
     else
-        run(op.sums, finish);
-    if (op.stream) stream_fence();
-    return mask_bits(static_cast<mask<T>>(different(check, vec<T>{}))) == 0;
+        run(op.sums, write);
+    return write.finish();
 }
 
 template <class T>

@@ -6,7 +6,7 @@
 // further products on top of m1 + m2 and m1 - m2: 16 outputs + 8 sums + 2 of weights = 26 registers of 32. With 16 of
 // them there is no kernel: loads would take as long as the products that are saved.
 #include "kernels/registration.hpp"
-#include "simd/vec.hpp"
+#include "kernels/tile_writer.hpp"
 
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
@@ -85,27 +85,7 @@ FASTCONV_INLINE void outputs(const T* v, const T* u, const index_t* starts, vec<
 template <class T>
 bool winograd_parts(const WinogradParts<T>& op) noexcept {
     constexpr int Tiles = 4;
-    // max(floor, v) is ReLU or nothing, and keeps NaN.
-    const vec<T> floor = broadcast<T>(op.activation == Activation::relu ? T(0) : -static_cast<T>(__builtin_inff()));
-    vec<T> check{};  // 0 as long as all is finite, else NaN
-    const auto put = [&](T* p, vec<T> v) {
-        v = larger(floor, v);
-        if (op.stream)
-            stream(p, v);
-        else
-            store(p, v);
-    };
-    const auto finish = [&](index_t n, index_t k, const vec<T>(&y)[4]) {
-        const vec<T> sum = (y[0] + y[1]) + (y[2] + y[3]);
-        check += sum - sum;
-        const bool second_column = 2 * n + 1 < op.width;
-        T* out = op.y + 2 * n * op.pixel_stride + k;
-        put(out, y[0]);
-        if (second_column) put(out + op.pixel_stride, y[1]);
-        if (op.height < 2) return;
-        put(out + op.row_stride, y[2]);
-        if (second_column) put(out + op.row_stride + op.pixel_stride, y[3]);
-    };
+    TileWriter<T, WinogradParts<T>> write(op, op.activation);
     index_t starts[17] = {};
     for (int i = 0; i < 16; ++i) starts[i + 1] = starts[i] + op.depths[i];
     for (index_t k = 0; k < op.columns; k += lanes<T>) {
@@ -114,11 +94,10 @@ bool winograd_parts(const WinogradParts<T>& op) noexcept {
         for (index_t n = 0; n < op.tiles; n += Tiles) {
             vec<T> y[Tiles][4];
             outputs<T, Tiles>(op.v + n, u, starts, shift, y);
-            FASTCONV_UNROLL for (int i = 0; i < Tiles; ++i) if (n + i < op.tiles) finish(n + i, k, y[i]);
+            FASTCONV_UNROLL for (int i = 0; i < Tiles; ++i) if (n + i < op.tiles) write(n + i, k, y[i]);
         }
     }
-    if (op.stream) stream_fence();
-    return mask_bits(static_cast<mask<T>>(different(check, vec<T>{}))) == 0;
+    return write.finish();
 }
 
 template <class T>
