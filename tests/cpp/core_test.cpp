@@ -118,6 +118,40 @@ void test_max_pool2d(int threads) {
     expect_equal("max_pool2d argmax", argmax, argmax_expected);
 }
 
+// Of whole windows alone: the mean of integers is exact where the window has a power of two of them.
+template <class T>
+void test_pool_gradients(const ops::Pool2dGeometry& geometry, index_t height, index_t width, index_t channels,
+                         int threads) {
+    const auto s = ops::pool2d_shape(geometry, 2, height, width, channels);
+    const auto x = integers<T>(s.input_size(), 10), grad = integers<T>(s.output_size(), 11);
+    const index_t window = s.pool_height * s.pool_width, image = s.in_height * s.in_width * channels;
+    std::vector<T> mean(grad.size()), mean_dx(x.size()), dx(x.size());
+    auto mean_expected = mean, mean_dx_expected = mean_dx, dx_expected = dx;
+    std::vector<std::int64_t> argmax(grad.size());
+    for (index_t i = 0; i < s.output_size(); ++i) {
+        const index_t c = i % channels, q = i / channels % s.out_width, p = i / channels / s.out_width % s.out_height;
+        const index_t n = i / channels / s.out_width / s.out_height;
+        index_t best = -1;
+        for (index_t tap = 0; tap < window; ++tap) {
+            const index_t row = p * s.stride_height + tap / s.pool_width;
+            const index_t column = q * s.stride_width + tap % s.pool_width;
+            const index_t place = (row * s.in_width + column) * channels + c;
+            mean_expected[i] += x[n * image + place] / static_cast<T>(window);
+            mean_dx_expected[n * image + place] += grad[i] / static_cast<T>(window);
+            if (best < 0 || x[n * image + place] > x[n * image + best]) best = place;
+        }
+        dx_expected[n * image + best] += grad[i];
+        argmax[i] = best;
+    }
+    ops::max_pool2d_gradient<T>(s, grad.data(), argmax.data(), dx.data(), threads);
+    expect_equal("max_pool2d_gradient", dx, dx_expected);
+    if ((window & (window - 1)) != 0) return;
+    ops::average_pool2d<T>(s, x.data(), mean.data(), threads);
+    ops::average_pool2d_gradient<T>(s, grad.data(), mean_dx.data(), threads);
+    expect_equal("average_pool2d", mean, mean_expected);
+    expect_equal("average_pool2d_gradient", mean_dx, mean_dx_expected);
+}
+
 // Convolution, ReLU and 2x2 pooling in one pass, and the gradients from its codes.
 template <class T>
 void test_fused(const ops::Conv2dShape& s, int threads) {
@@ -178,6 +212,10 @@ void test_all(int threads) {
         {{1, 1, 1, 1, 1, 1, 1, 1, 37}, 2, 9, 9, 37, 3, 3, 37},
         {{2, 2, 1, 1, 0, 0, 0, 0, 1}, 2, 7, 7, 130, 1, 1, 130},
         {{1, 1, 1, 1, 3, 3, 3, 3, 1}, 1, 2, 2, 600, 5, 5, 9},
+        {{2, 2, 1, 1, 1, 1, 1, 1, 1}, 2, 12, 9, 160, 3, 3, 160},
+        {{1, 1, 1, 1, 1, 1, 1, 1, 1}, 2, 18, 21, 3, 3, 3, 64},
+        {{2, 2, 1, 1, 3, 3, 3, 3, 1}, 1, 40, 66, 3, 7, 7, 64},
+        {{2, 2, 1, 1, 1, 1, 1, 1, 64}, 2, 11, 10, 64, 3, 3, 64},
     };
     for (const Case& c : cases)
         test_conv2d<T>(ops::conv2d_shape(c.geometry, c.batch, c.height, c.width, c.channels, c.kernel_height,
@@ -187,12 +225,22 @@ void test_all(int threads) {
         for (const bool transpose_b : {false, true}) {
             test_matmul<T>(37, 70, 51, transpose_a, transpose_b, threads);
             test_matmul<T>(128, 10, 1600, transpose_a, transpose_b, threads);
+            test_matmul<T>(1, 300, 257, transpose_a, transpose_b, threads);
+            test_matmul<T>(4, 45, 640, transpose_a, transpose_b, threads);
+            test_matmul<T>(1600, 10, 1, transpose_a, transpose_b, threads);
+            test_matmul<T>(100, 130, 1, transpose_a, transpose_b, threads);
         }
     test_max_pool2d<T>(threads);
+    test_pool_gradients<T>({}, 12, 10, 48, threads);
+    test_pool_gradients<T>({2, 2, 1, 1}, 9, 8, 21, threads);
+    test_pool_gradients<T>({3, 3}, 15, 13, 48, threads);
+    test_pool_gradients<T>({4, 4, 4, 4}, 8, 8, 33, threads);
     test_fused<T>(ops::conv2d_shape({}, 3, 28, 28, 1, 3, 3, 32), threads);
     test_fused<T>(ops::conv2d_shape({}, 3, 13, 13, 32, 3, 3, 64), threads);
     test_fused<T>(ops::conv2d_shape({1, 1, 1, 1, 1, 1, 1, 1, 1}, 2, 9, 10, 16, 3, 3, 48), threads);
     test_fused<T>(ops::conv2d_shape({}, 2, 7, 8, 3, 2, 3, 5), threads);
+    test_fused<T>(ops::conv2d_shape({}, 2, 20, 22, 3, 3, 3, 32), threads);
+    test_fused<T>(ops::conv2d_shape({}, 2, 20, 22, 1, 5, 5, 32), threads);
 }
 
 // Every item once, and nobody shares the scratch of a participant; several threads of a host at the same time.
