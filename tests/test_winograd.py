@@ -37,6 +37,7 @@ CASES = (
     ConvCase("few_tiles_many_columns", (6, 4, 4, 128), (3, 3, 128, 256), padding="same"),
     # An image alone has so few tiles that its weights are transformed where they are used.
     ConvCase("one_image_many_weights", (4, 7, 7, 208), (3, 3, 208, 272), padding="same"),
+    ConvCase("many_channels_few_filters", (3, 14, 12, 128), (3, 3, 128, 16), padding="same"),
     ConvCase("wide_row", (1, 4, 140, 16), (3, 3, 16, 32), padding="same"),
     ConvCase("many_blocks", (1, 31, 33, 64), (3, 3, 64, 48), padding="same"),
     ConvCase("groups", (2, 14, 12, 64), (3, 3, 32, 64), padding="same", groups=2),

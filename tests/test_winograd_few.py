@@ -9,7 +9,7 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers, ops
-from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, reals
+from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, integers, reals
 from support.bounds import (
     assert_within_bound,
     winograd_few_terms,
@@ -136,6 +136,20 @@ def test_bits_do_not_depend_on_threads_or_the_batch(case: ConvCase, dtype: type)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_what_is_not_finite_goes_the_exact_way(case: ConvCase, value: float) -> None:
     assert_direct_where_not_finite(case, value)
+
+
+def test_more_threads_after_what_is_not_finite() -> None:
+    # In NCHW two threads try two bands of the image, then more of them its rows.
+    x, kernel = integers(1, 1, 3, 46, 46), integers(2, 3, 3, 3, 64)
+    x[0, 1, 20, 20] = np.nan
+    for dtype in DTYPES:
+        arrays = x.astype(dtype), kernel.astype(dtype)
+        results = [
+            ops.conv2d(*arrays, data_format="channels_first", num_threads=count)
+            for count in (1, 16, 2, 16, 3, 16)
+        ]
+        for result in results[1:]:
+            assert_same_bits(result, results[0])
 
 
 @cases

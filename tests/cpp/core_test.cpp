@@ -2,6 +2,7 @@
 // of additions gives the same bits. Made for machines that are only emulated; the full suite is in Python.
 #include <atomic>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -81,6 +82,28 @@ void test_conv2d(const ops::Conv2dShape& s, int threads) {
     expect_equal("conv2d", y, y_expected);
     expect_equal("conv2d_input_gradient", dx, dx_expected);
     expect_equal("conv2d_kernel_gradient", dw, dw_expected);
+}
+
+// NaN reaches the sums that read it, which are computed anew by all threads.
+template <class T>
+void test_conv2d_of_nan(const ops::Conv2dShape& s, int threads) {
+    auto x = integers<T>(s.input_size(), 12), g = integers<T>(s.output_size(), 13);
+    const auto w = integers<T>(s.kernel_size(), 14);
+    x[x.size() / 2] = g[g.size() / 2] = std::numeric_limits<T>::quiet_NaN();
+    std::vector<T> y(g.size()), dx(x.size());
+    auto y_expected = y, dx_expected = dx;
+    for_each_product(s, [&](index_t i, index_t j, index_t o) {
+        y_expected[o] += x[i] * w[j];
+        dx_expected[i] += g[o] * w[j];
+    });
+    ops::conv2d<T>(s, x.data(), w.data(), nullptr, Activation::linear, y.data(), threads);
+    ops::conv2d_input_gradient<T>(s, g.data(), w.data(), nullptr, Activation::linear, dx.data(), threads);
+    const T nan = 1 << 20;  // that is equal to itself
+    for (auto* values : {&y, &dx, &y_expected, &dx_expected})
+        for (T& value : *values)
+            if (value != value) value = nan;
+    expect_equal("conv2d of NaN", y, y_expected);
+    expect_equal("conv2d_input_gradient of NaN", dx, dx_expected);
 }
 
 template <class T>
@@ -214,6 +237,7 @@ void test_all(int threads) {
         {{1, 1, 1, 1, 3, 3, 3, 3, 1}, 1, 2, 2, 600, 5, 5, 9},
         {{2, 2, 1, 1, 1, 1, 1, 1, 1}, 2, 12, 9, 160, 3, 3, 160},
         {{1, 1, 1, 1, 1, 1, 1, 1, 1}, 2, 18, 21, 3, 3, 3, 64},
+        {{1, 1, 1, 1, 1, 1, 1, 1, 1}, 3, 14, 12, 128, 3, 3, 16},
         {{2, 2, 1, 1, 3, 3, 3, 3, 1}, 1, 40, 66, 3, 7, 7, 64},
         {{2, 2, 1, 1, 1, 1, 1, 1, 64}, 2, 11, 10, 64, 3, 3, 64},
     };
@@ -221,6 +245,8 @@ void test_all(int threads) {
         test_conv2d<T>(ops::conv2d_shape(c.geometry, c.batch, c.height, c.width, c.channels, c.kernel_height,
                                          c.kernel_width, c.filters),
                        threads);
+    test_conv2d_of_nan<T>(ops::conv2d_shape({1, 1, 1, 1, 1, 1, 1, 1, 1}, 4, 14, 12, 32, 3, 3, 32), threads);
+    test_conv2d_of_nan<T>(ops::conv2d_shape({1, 1, 1, 1, 1, 1, 1, 1, 1}, 4, 18, 21, 3, 3, 3, 64), threads);
     for (const bool transpose_a : {false, true})
         for (const bool transpose_b : {false, true}) {
             test_matmul<T>(37, 70, 51, transpose_a, transpose_b, threads);

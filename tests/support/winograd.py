@@ -67,5 +67,5 @@ def assert_direct_where_not_finite(case: ConvCase, value: float) -> None:
         finite = abs(expected) < 1e30
         assert_equal(y[finite], expected[finite])
         assert_equal(np.isinf(y), np.isinf(expected))
-        for count in (2, 3):
+        for count in (2, 3, 8):
             assert_same_bits(ops.conv2d(spoilt, weights, num_threads=count, **options), y)

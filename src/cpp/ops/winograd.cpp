@@ -53,23 +53,27 @@ void TransformedWeights<T>::transform_item(index_t item, T* u, T* taps) const {
 
 template <class T>
 void TransformedWeights<T>::prepare(int num_threads) {
-    if (data_.data() != nullptr) return;
-    data_ = runtime::Buffer<T>(static_cast<std::size_t>(size()));
-    // 160 cycles for a vector of columns and a channel.
+    if (data_.data() != nullptr && is_done_.empty()) return;
+    runtime::Buffer<T> all(static_cast<std::size_t>(size()));
+    // A vector of columns and a channel take 60 cycles in the cache, 200 from memory.
     const double work = 16 * 9 * static_cast<double>(channels) * static_cast<double>(columns * groups_);
     const int threads = runtime::thread_count(items(), work, num_threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * taps_size()));
     runtime::parallel_for(items(), threads, [&](index_t item, int thread) {
-        transform_item(item, data_.data(), buffers.data() + thread * taps_size());
+        transform_item(item, all.data(), buffers.data() + thread * taps_size());
     });
+    data_ = std::move(all);
+    is_done_.clear();
 }
 
 template <class T>
 void TransformedWeights<T>::prepare_each(int threads) {
+    const auto copies = static_cast<std::size_t>(threads);
     if (threads == 1 || size() * static_cast<index_t>(sizeof(T)) > copied_bytes) return prepare(threads);
-    if (data_.data() != nullptr) return;
+    if (data_.data() != nullptr && (is_done_.empty() || is_done_.size() >= copies)) return;
+    std::vector<std::uint8_t> is_done(copies);
     data_ = runtime::Buffer<T>(static_cast<std::size_t>(threads * copy_size()));
-    is_done_.resize(static_cast<std::size_t>(threads));
+    is_done_ = std::move(is_done);
 }
 
 template <class T>
@@ -77,7 +81,8 @@ const T* TransformedWeights<T>::data_of(int thread) const {
     if (is_done_.empty()) return data_.data();
     T* const copy = data_.data() + thread * copy_size();
     std::uint8_t& done = is_done_[static_cast<std::size_t>(thread)];
-    for (index_t item = 0; !done && item < items(); ++item) transform_item(item, copy, copy + size());
+    if (done) return copy;
+    for (index_t item = 0; item < items(); ++item) transform_item(item, copy, copy + size());
     done = 1;
     return copy;
 }

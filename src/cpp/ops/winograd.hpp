@@ -86,10 +86,10 @@ class TransformedWeights {
     TransformedWeights(const Conv2dShape& shape, const T* kernel, Direction direction, int vectors,
                        const Transforms& transforms);
 
-    // Before of_blocks(): transforms all of them.
+    // Before of_blocks() by any thread: transforms all of them.
     void prepare(int num_threads);
-    // Or, if they are small, each of `threads` its own copy, when it first asks for it: that takes less time than
-    // they need from another processor's caches.
+    // Before of_blocks() by the first `threads` threads alone: if they are small, each transforms a copy of all of
+    // them when it first asks, which takes less time than they need from another processor's caches.
     void prepare_each(int threads);
     WeightsView<T> of_blocks(index_t group, Range blocks, int thread) const {
         return {data_of(thread) + group * group_stride_ + blocks.begin * block_stride_,
