@@ -15,11 +15,18 @@ from support.precision import strict_precision
 from support.winograd import (
     assert_direct_where_not_finite,
     gradient_of_kernel,
+    gradient_of_x,
     paddings,
     real_arrays,
     tiles,
 )
-from support.winograd_parts import depth, kernel_magnitude, magnitude
+from support.winograd_parts import (
+    depth,
+    input_magnitude,
+    kernel_magnitude,
+    magnitude,
+    most_products_of_an_input,
+)
 
 # Served by levels with 32 registers.
 CASES = (
@@ -48,8 +55,15 @@ KERNEL_GRADIENTS = (
     ConvCase("odd_outputs", (2, 41, 65, 4), (6, 6, 4, 64), strides=2, padding=1),
     ConvCase("unit_stride", (2, 32, 31, 3), (7, 7, 3, 64), padding=3),
 )
+INPUT_GRADIENTS = (
+    *KERNEL_GRADIENTS,
+    ConvCase("wide_row", (1, 12, 301, 3), (7, 7, 3, 64), strides=2, padding=3),
+    ConvCase("left_over", (1, 46, 67, 3), (11, 11, 3, 64), strides=4, padding=((1, 2), (3, 0))),
+    ConvCase("many_rows", (1, 65, 63, 4), (7, 7, 4, 64), strides=(1, 2), padding=((5, 6), (0, 3))),
+)
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 kernel_cases = pytest.mark.parametrize("case", KERNEL_GRADIENTS, ids=str)
+input_cases = pytest.mark.parametrize("case", INPUT_GRADIENTS, ids=str)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -135,12 +149,60 @@ def test_kernel_gradient_of_what_is_not_finite(case: ConvCase, value: float, spo
     assert np.isfinite(dkernel).all() == np.isfinite(expected).all()
 
 
+@dtypes
+@input_cases
+def test_input_gradient(case: ConvCase, dtype: type, num_threads: int) -> None:
+    """Integers exactly, real values within the bound."""
+    data = convolution_data(case)
+    kernel, grad = (array.astype(dtype) for array in (data.kernel, data.grad))
+    step = strides(case)
+    inputs = [most_products_of_an_input(case.kernel[i], step[i]) for i in range(2)]
+    # Quarters: up to 4 values of grad, weights up to 9 / 4, summed over filters and products.
+    terms = 4 * 9 * case.kernel[3] * inputs[0] * inputs[1]
+    assert MAGNITUDE**2 * terms <= 2**24
+    dx = gradient_of_x(data.x.astype(dtype), kernel, grad, case, num_threads)
+    assert_equal(dx, data.dx.astype(dtype))
+    real = real_data(case)
+    x, kernel, _, grad = real_arrays(case, dtype)
+    dx = gradient_of_x(x, kernel, grad, case, num_threads)
+    assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
+    last = slice(len(x) - 1, None)
+    assert_same_bits(gradient_of_x(x[last], kernel, grad[last], case), dx[last])
+    size = input_magnitude(real.grad, real.kernel, step, paddings(case), *case.x[1:3])
+    # 4 additions in the transform of weights, 2 in that of tiles, one for each filter, and back
+    # one for each product along both axes and one to begin the rows with.
+    terms = 4 + 2 + case.kernel[3] + sum(inputs) + 1
+    assert_within_bound(dx, real.gradients.x, size, terms)
+    with strict_precision():
+        direct = gradient_of_x(x, kernel, grad, case)
+    assert not np.array_equal(dx, direct)
+
+
+@input_cases
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("spoilt", ["kernel", "grad"])
+def test_input_gradient_of_what_is_not_finite(case: ConvCase, value: float, spoilt: str) -> None:
+    """It is the direct sum."""
+    x, kernel, _, grad = real_arrays(case)
+    array = {"kernel": kernel, "grad": grad}[spoilt]
+    array[-1, array.shape[1] // 2, array.shape[2] // 2, -1] = value
+    dx = gradient_of_x(x, kernel, grad, case)
+    with strict_precision():
+        expected = gradient_of_x(x, kernel, grad, case)
+    if value != 3e38:
+        assert not np.isfinite(expected).all()
+        assert_equal(dx, expected)
+    assert_equal(np.isfinite(dx), np.isfinite(expected))
+
+
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_direct_sums_elsewhere(case: ConvCase) -> None:
-    x, kernel, bias, _ = real_arrays(case)
+    x, kernel, bias, grad = real_arrays(case)
     y = ops.conv2d(x, kernel, bias, **case.options)
+    dx = gradient_of_x(x, kernel, grad, case)
     with strict_precision():
         assert_same_bits(y, ops.conv2d(x, kernel, bias, **case.options))
+        assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
 
 
 @dtypes

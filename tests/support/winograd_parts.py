@@ -104,6 +104,51 @@ def kernel_magnitude(x: Array, grad: Array, kernel: tuple[int, ...], strides: An
     return sums
 
 
+def input_magnitude(
+    grad: Array, kernel: Array, strides: tuple[int, int], padding: Any, height: int, width: int
+) -> Array:
+    """The input gradient, `height` x `width` pixels, on absolute values."""
+    rows, columns = (grad.shape[1] + 1) // 2, (grad.shape[2] + 1) // 2
+    grads = np.zeros((len(grad), 2 * rows, 2 * columns, grad.shape[3]))
+    grads[:, : grad.shape[1], : grad.shape[2]] = abs(grad)
+    tiles = grads.reshape(len(grad), rows, 2, columns, 2, -1)
+    size = [
+        max(2 * n * strides[i] + kernel.shape[i] + strides[i], before + pixels)
+        for i, (n, (before, _), pixels) in enumerate(
+            zip((rows, columns), padding, (height, width), strict=True)
+        )
+    ]
+    room = np.zeros((len(grad), *size, kernel.shape[2]))
+    for p, in_rows, row_taps in _products(kernel.shape[0], strides[0]):
+        for q, in_columns, column_taps in _products(kernel.shape[1], strides[1]):
+            weights = sum(
+                v * w * abs(kernel[r, t])
+                for r, v in row_taps.items()
+                for t, w in column_taps.items()
+            )
+            outputs = sum(
+                tiles[:, :, i, :, j]
+                for i in range(2)
+                for j in range(2)
+                if p in _OUTPUTS[i] and q in _OUTPUTS[j]
+            )
+            for r in in_rows:
+                for c in in_columns:
+                    room[:, r :: 2 * strides[0], c :: 2 * strides[1]][:, :rows, :columns] += (
+                        outputs @ weights.T
+                    )
+    top, left = padding[0][0], padding[1][0]
+    return room[:, top : top + height, left : left + width]
+
+
+def most_products_of_an_input(kernel: int, stride: int) -> int:
+    """Along an axis, those of all tiles that read it."""
+    found = Counter(
+        at % (2 * stride) for _, inputs, _ in _products(kernel, stride) for at in inputs
+    )
+    return max(found.values())
+
+
 def depth(kernel: tuple[int, ...], strides: tuple[int, int]) -> int:
     """The most products of a position."""
     rows, columns = (

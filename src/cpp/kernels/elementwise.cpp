@@ -78,15 +78,16 @@ template <class T, int Vectors, bool inside>
 FASTCONV_INLINE void sum_shifted(const kernels::ShiftedSum<T>& op, index_t first, vec<T> (&sum)[Vectors]) {
     constexpr int V = lanes<T>;
     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = broadcast(op.start);
-    for (index_t t = 0; t < op.count; ++t) {
-        const kernels::ShiftedTerm& term = op.terms[t];
-        const T* x = op.x + term.offset + first;
-        if constexpr (inside)
-            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] += load(x + j * V);
-        else
-            FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] +=
-                load_between(x + j * V, first + j * V, term.first, term.last);
-    }
+    const auto value = [&](const kernels::ShiftedTerm& term, int j) {
+        const T* x = op.x + term.offset + first + j * V;
+        if constexpr (inside) return load(x);
+        return load_between(x, first + j * V, term.first, term.last);
+    };
+    const index_t added = op.count - op.subtracted;
+    for (index_t t = 0; t < added; ++t)
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] += value(op.terms[t], j);
+    for (index_t t = added; t < op.count; ++t)
+        FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] -= value(op.terms[t], j);
     if (op.activation == Activation::relu)
         FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) sum[j] = larger(vec<T>{}, sum[j]);
 }
@@ -105,6 +106,11 @@ void shifted_sum(const kernels::ShiftedSum<T>& op) noexcept {
             sum_shifted<T, most, true>(op, i, sum);
             FASTCONV_UNROLL for (int j = 0; j < most; ++j) store(op.y + i + j * V, sum[j]);
             i += most * V;
+        } else if (i >= first && i + V <= last) {
+            vec<T> sum[1];
+            sum_shifted<T, 1, true>(op, i, sum);
+            store(op.y + i, sum[0]);
+            i += V;
         } else if (const index_t left = op.size - i; left > V) {
             vec<T> sum[2];
             sum_shifted<T, 2, false>(op, i, sum);

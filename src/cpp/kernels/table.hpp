@@ -181,8 +181,9 @@ struct ConvPoolStrip {
     index_t y_stride;
 };
 
-// y[i] = activation(start + sum over the terms with first <= i < last of x[offset + i]) for i < size.
-// x must be readable up to a whole vector before and beyond each term; size < 2**30.
+// y[i] = activation(start + sum over the terms with first <= i < last of x[offset + i]) for i < size, the last
+// `subtracted` of the `count` terms being subtracted. x must be readable up to a whole vector before and beyond each
+// term; size < 2**30.
 struct ShiftedTerm {
     index_t offset, first, last;
 };
@@ -190,7 +191,7 @@ template <class T>
 struct ShiftedSum {
     const T* x;
     const ShiftedTerm* terms;
-    index_t count;
+    index_t count, subtracted;
     T start;
     Activation activation;
     index_t size;

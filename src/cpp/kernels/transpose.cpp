@@ -39,23 +39,33 @@ void transpose_rows(index_t rows, index_t columns, const T* in, index_t in_strid
     if (c < columns) transpose_columns(turned, columns - n, out, out_stride);
 }
 
-// The transpose of few rows, dense: lane l of vector m is column (m * V + l) / Rows of row (m * V + l) % Rows.
+// The transpose of few rows, dense: lane l of vector m is column (m * V + l) / Rows of row (m * V + l) % Rows. An
+// even number of rows is interleaved in pairs first, half of the columns at a time.
 template <class T, int Rows>
 FASTCONV_INLINE void interleave_rows(index_t columns, const T* in, index_t in_stride, T* out) {
-    constexpr int V = lanes<T>;
+    constexpr int V = lanes<T>, Pair = Rows % 2 == 0 ? 2 : 1, Sources = Rows / Pair;
     index_t c = 0;
     for (; c + V <= columns; c += V) {
-        FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
-            vec<T> mixed = load(in + c);
-            FASTCONV_UNROLL for (int row = 0; row < Rows; ++row) {
-                ivec<T> number;
-                FASTCONV_UNROLL for (int l = 0; l < V; ++l) {
-                    const bool here = (m * V + l) % Rows == row;
-                    number[l] = here ? (m * V + l) / Rows + (row > 0 ? V : 0) : l;
-                }
-                mixed = pick(mixed, load(in + row * in_stride + c), number);
+        FASTCONV_UNROLL for (int half = 0; half < Pair; ++half) {
+            vec<T> source[Sources];
+            FASTCONV_UNROLL for (int i = 0; i < Sources; ++i) {
+                source[i] = load(in + i * Pair * in_stride + c);
+                if constexpr (Pair == 2)
+                    source[i] = interleave<V, T>(source[i], load(in + (i * Pair + 1) * in_stride + c), half == 1);
             }
-            store(out + c * Rows + m * V, mixed);
+            FASTCONV_UNROLL for (int m = 0; m < Sources; ++m) {
+                vec<T> mixed = source[0];
+                FASTCONV_UNROLL for (int i = 1; i < Sources; ++i) {
+                    ivec<T> number;
+                    FASTCONV_UNROLL for (int l = 0; l < V; ++l) {
+                        const int column = (m * V + l) / Rows, row = (m * V + l) % Rows;
+                        const int place = column * Pair + row % Pair;
+                        number[l] = row / Pair == i ? place + V : row / Pair == 0 && i == 1 ? place : l;
+                    }
+                    mixed = pick(mixed, source[i], number);
+                }
+                store(out + c * Rows + (half * Sources + m) * V, mixed);
+            }
         }
     }
     for (; c < columns; ++c)

@@ -10,6 +10,7 @@
 #include "ops/tapwise_gradient.hpp"
 #include "ops/winograd_conv2d.hpp"
 #include "ops/winograd_parts.hpp"
+#include "ops/winograd_parts_input_gradient.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -227,6 +228,9 @@ template <class T>
 void conv2d_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias, Activation activation,
                            T* dx, int num_threads, Layout layout) {
     if (s.input_size() == 0) return;
+    if (layout == Layout::channels_last &&
+        winograd_parts_input_gradient(s, grad, kernel, bias, activation, dx, num_threads))
+        return;
     if (tapwise_gradient_pays<T>(s))
         return tapwise_input_gradient(s, grad, kernel, bias, activation, dx, num_threads, layout);
     const bool unit_strides = s.stride_height == 1 && s.stride_width == 1;

@@ -39,7 +39,49 @@ constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that
 constexpr double run_cost =
     16;  // products that take the time of transforming the inputs of an entry and run of tiles
 
+// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product.
+template <class T>
+void weigh(const PartProduct& product, const T* in, index_t step, index_t size, T* out) {
+    const T first = static_cast<T>(product.weight[0]);
+    for (index_t k = 0; k < size; ++k) out[k] = first * in[k];
+    for (index_t i = 1; i < product.taps; ++i) {
+        const T weight = static_cast<T>(product.weight[i]);
+        for (index_t k = 0; k < size; ++k) out[k] += weight * in[i * step + k];
+    }
+}
+
 }  // namespace
+
+template <class T>
+runtime::Buffer<T> parts_weights(const Conv2dShape& s, const PartsAxis& row_axis, const PartsAxis& column_axis,
+                                 const T* kernel, index_t width) {
+    const index_t columns = s.out_channels, channels = s.in_channels;
+    const index_t tap = channels * columns, kernel_row = s.kernel_width * tap;
+    const index_t entries = row_axis.count() * column_axis.count() * channels;
+    // A row of the kernel for each product along the rows.
+    const runtime::Buffer<T> rows(static_cast<std::size_t>(row_axis.count() * kernel_row));
+    T* row = rows.data();
+    for (const auto& products : row_axis.of)
+        for (const PartProduct& r : products) {
+            weigh(r, kernel + r.tap * kernel_row, s.stride_height * kernel_row, kernel_row, row);
+            row += kernel_row;
+        }
+    runtime::Buffer<T> weights(static_cast<std::size_t>(entries * columns));
+    for (index_t k = 0; k < columns; k += width) {
+        T* out = weights.data() + k * entries;
+        const T* first = rows.data() + k;
+        for (const auto& row_products : row_axis.of) {
+            const T* const end = first + static_cast<index_t>(row_products.size()) * kernel_row;
+            for (const auto& column_products : column_axis.of)
+                for (const T* in = first; in < end; in += kernel_row)
+                    for (const PartProduct& f : column_products)
+                        for (index_t c = 0; c < channels; ++c, out += width)
+                            weigh(f, in + f.tap * tap + c * columns, s.stride_width * tap, width, out);
+            first = end;
+        }
+    }
+    return weights;
+}
 
 template <class T>
 bool parts_serve(const Conv2dShape& s) {
@@ -147,6 +189,10 @@ void PartsInput<T>::take_rows(const T* image, index_t tile_row, bool follows, Ra
     }
 }
 
+template runtime::Buffer<float> parts_weights(const Conv2dShape&, const PartsAxis&, const PartsAxis&, const float*,
+                                              index_t);
+template runtime::Buffer<double> parts_weights(const Conv2dShape&, const PartsAxis&, const PartsAxis&, const double*,
+                                               index_t);
 template bool parts_serve<float>(const Conv2dShape&);
 template bool parts_serve<double>(const Conv2dShape&);
 template double parts_gain<float>(const Conv2dShape&, double);

@@ -8,6 +8,7 @@
 #include "dispatch/kernels.hpp"
 #include "ops/contraction.hpp"
 #include "ops/conv2d.hpp"
+#include "runtime/block_pool.hpp"
 
 namespace fastconv::ops {
 
@@ -29,6 +30,12 @@ struct PartsAxis {
 
     std::vector<PartProduct> of[4];  // by position
 };
+
+// The weights of each entry: u[k / width][entry][k % width], entries in the order of PartsInput; width divides the
+// number of filters.
+template <class T>
+runtime::Buffer<T> parts_weights(const Conv2dShape& shape, const PartsAxis& rows, const PartsAxis& columns,
+                                 const T* kernel, index_t width);
 
 // Whether the products are served, and how many times as fast as direct sums they are, where `tile_cost` products'
 // time goes into a tile and vector of filters besides.

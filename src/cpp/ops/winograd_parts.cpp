@@ -11,47 +11,6 @@ namespace {
 
 constexpr index_t most_rows = 16;  // of tiles in a band
 
-// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product.
-template <class T>
-void weigh(const PartProduct& product, const T* in, index_t step, index_t size, T* out) {
-    const T first = static_cast<T>(product.weight[0]);
-    for (index_t k = 0; k < size; ++k) out[k] = first * in[k];
-    for (index_t i = 1; i < product.taps; ++i) {
-        const T weight = static_cast<T>(product.weight[i]);
-        for (index_t k = 0; k < size; ++k) out[k] += weight * in[i * step + k];
-    }
-}
-
-// u[k / lanes][entry][k % lanes]
-template <class T>
-runtime::Buffer<T> transformed_weights(const Conv2dShape& s, const PartsInput<T>& input, const T* kernel) {
-    const index_t columns = s.out_channels, channels = s.in_channels, lanes = dispatch::active<T>().lanes;
-    const index_t tap = channels * columns, kernel_row = s.kernel_width * tap, entries = input.entries();
-    // A row of the kernel for each product along the rows.
-    const runtime::Buffer<T> rows(static_cast<std::size_t>(input.rows().count() * kernel_row));
-    T* row = rows.data();
-    for (const auto& products : input.rows().of)
-        for (const PartProduct& r : products) {
-            weigh(r, kernel + r.tap * kernel_row, s.stride_height * kernel_row, kernel_row, row);
-            row += kernel_row;
-        }
-    runtime::Buffer<T> weights(static_cast<std::size_t>(entries * columns));
-    for (index_t k = 0; k < columns; k += lanes) {
-        T* out = weights.data() + k * entries;
-        const T* first = rows.data() + k;
-        for (const auto& row_products : input.rows().of) {
-            const T* const end = first + static_cast<index_t>(row_products.size()) * kernel_row;
-            for (const auto& column_products : input.columns().of)
-                for (const T* in = first; in < end; in += kernel_row)
-                    for (const PartProduct& f : column_products)
-                        for (index_t c = 0; c < channels; ++c, out += lanes)
-                            weigh(f, in + f.tap * tap + c * columns, s.stride_width * tap, lanes, out);
-            first = end;
-        }
-    }
-    return weights;
-}
-
 // Times as fast as direct sums: multiply-adds of these for a row of tiles, by vectors of filters, over the products
 // and what goes with them: for each vector of a tile its transform and stores, as much as `tile_cost` products, and
 // for each run of tiles the transform of inputs, as much as `run_cost` products for an entry. Zen 4, AVX-512,
@@ -78,7 +37,9 @@ std::optional<WinogradParts<T>> WinogradParts<T>::forward(const Conv2dShape& s, 
 
 template <class T>
 WinogradParts<T>::WinogradParts(const Conv2dShape& s, const T* kernel)
-    : s_(s), input_(s), weights_(transformed_weights(s, input_, kernel)) {}
+    : s_(s),
+      input_(s),
+      weights_(parts_weights(s, input_.rows(), input_.columns(), kernel, dispatch::active<T>().lanes)) {}
 
 template <class T>
 std::uint32_t WinogradParts<T>::run_rows(index_t image, Range rows, const T* x, const T* bias, Activation activation,
