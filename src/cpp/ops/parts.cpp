@@ -39,15 +39,21 @@ constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that
 constexpr double run_cost =
     16;  // products that take the time of transforming the inputs of an entry and run of tiles
 
-// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product.
+// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product: all of them, or one.
 template <class T>
 void weigh(const PartProduct& product, const T* in, index_t step, index_t size, T* out) {
-    const T first = static_cast<T>(product.weight[0]);
-    for (index_t k = 0; k < size; ++k) out[k] = first * in[k];
-    for (index_t i = 1; i < product.taps; ++i) {
-        const T weight = static_cast<T>(product.weight[i]);
-        for (index_t k = 0; k < size; ++k) out[k] += weight * in[i * step + k];
-    }
+    T weight[3];
+    for (int i = 0; i < 3; ++i) weight[i] = static_cast<T>(product.weight[i]);
+    const index_t last = product.taps - 1;
+    const T *second = in + step, *third = second + step;
+    if (last == 0 || weight[last] == 0)
+        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k];
+    else if (weight[0] == 0)
+        for (index_t k = 0; k < size; ++k) out[k] = weight[last] * in[last * step + k];
+    else if (last == 1)
+        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k] + weight[1] * second[k];
+    else
+        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k] + weight[1] * second[k] + weight[2] * third[k];
 }
 
 }  // namespace
