@@ -14,7 +14,7 @@ from fastconv.ops._remembered import remembered
 def counted() -> tuple[Any, list[tuple[Any, ...]]]:
     calls = []
 
-    @remembered(sizes=1)
+    @remembered
     def function(*arguments: Any) -> tuple[Any, ...]:
         calls.append(arguments)
         if isinstance(arguments[2], str) and arguments[2] == "wrong":
@@ -49,6 +49,14 @@ def test_equal_options_of_other_types_are_other_calls(others: tuple[Any, ...]) -
         function("f", (2, 3), option)
         assert calls[-1][2] is option
     assert len(calls) == len(others)
+
+
+@pytest.mark.parametrize("option", [1.0, (1.0,), (((1,),),), (None,), b"1", np.int64(1)], ids=str)
+def test_calls_with_other_types_are_always_made(option: Any) -> None:
+    function, calls = counted()
+    for _ in range(2):
+        function("f", (2, 3), option)
+    assert len(calls) == 2
 
 
 def test_errors_are_not_kept() -> None:

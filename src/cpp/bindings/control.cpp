@@ -52,6 +52,23 @@ void set_num_threads(int count) {
     runtime::set_default_num_threads(count);
 }
 
+// Whether `value` is an int, string, bool or None, or ints in tuples: among these, what is equal and of one type is
+// the same in every way. To compare values alone takes 1, 1.0 and True for one, in tuples too.
+bool is_plain(PyObject* value, int most_tuples = 2) {
+    if (PyLong_CheckExact(value)) return true;
+    if (!PyTuple_CheckExact(value)) return PyUnicode_CheckExact(value) || PyBool_Check(value) || value == Py_None;
+    if (most_tuples == 0) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); ++i) {
+        PyObject* const part = PyTuple_GET_ITEM(value, i);
+        if (!PyLong_CheckExact(part) && !(PyTuple_CheckExact(part) && is_plain(part, most_tuples - 1))) return false;
+    }
+    return true;
+}
+
+bool are_plain(const py::tuple& values) {
+    return std::all_of(values.begin(), values.end(), [](py::handle value) { return is_plain(value.ptr()); });
+}
+
 double multiply_adds_per_second(double seconds, bool float64, int num_threads) {
     const py::gil_scoped_release release;
     return float64 ? ops::measure_multiply_adds_per_second<double>(seconds, num_threads)
@@ -89,6 +106,8 @@ void bind_control(py::module_& m) {
     m.def("num_threads", &runtime::default_num_threads);
     m.def("set_num_threads", &set_num_threads, arg("count"));
     m.def("multiply_adds_per_second", &multiply_adds_per_second, arg("seconds"), arg("float64"), arg("num_threads"));
+
+    m.def("are_plain", &are_plain, arg("values"));
 
     read_environment();
 }

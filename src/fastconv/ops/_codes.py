@@ -17,10 +17,11 @@ _INT64 = np.dtype(np.int64)
 
 def codes_array(operation: str, value: object, shape: tuple[int, ...]) -> IntArray:
     """`value` as int64 codes of `shape`; their range is not checked."""
-    array = as_array(operation, "argmax", value)
+    array = value if type(value) is np.ndarray else as_array(operation, "argmax", value)
     if array.dtype is not _INT64 and (array.dtype != _INT64 or not array.dtype.isnative):
         raise type_error(operation, "argmax", "has the wrong dtype", "int64", array.dtype)
-    check_shape(operation, "argmax", array.shape, shape)
+    if array.shape != shape:
+        check_shape(operation, "argmax", array.shape, shape)
     codes: IntArray = array if array.dtype is _INT64 else array.view(_INT64)  # type: ignore[assignment]
     return codes
 

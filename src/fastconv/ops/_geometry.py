@@ -44,7 +44,7 @@ class PoolPlan(NamedTuple):
     geometry: PoolGeometry
 
 
-@remembered(sizes=2)
+@remembered
 def conv2d_plan(
     operation: str,
     x_shape: tuple[int, ...],
@@ -71,7 +71,7 @@ def conv2d_plan(
     return ConvPlan(shapes.filters, result_shape, conv_geometry(shapes))
 
 
-@remembered(sizes=1)
+@remembered
 def pool2d_plan(
     operation: str,
     x_shape: tuple[int, ...],
@@ -99,7 +99,7 @@ def pool2d_plan(
     return PoolPlan(result_shape, pool_geometry(windows))
 
 
-@remembered(sizes=1)
+@remembered
 def max_pool2d_gradient_plan(
     operation: str, grad_shape: tuple[int, ...], input_shape: Sequence[int], data_format: DataFormat
 ) -> tuple[int, int, int, int]:
@@ -110,7 +110,7 @@ def max_pool2d_gradient_plan(
     return image_shape(batch, (height, width), channels, data_format)
 
 
-@remembered(sizes=1)
+@remembered
 def average_pool2d_gradient_plan(
     operation: str,
     grad_shape: tuple[int, ...],

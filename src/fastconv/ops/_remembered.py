@@ -6,42 +6,24 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fastconv import _core
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _MOST_RESULTS = 512
-_EXACT = frozenset({int, str, bool, type(None)})
 
 
-def remembered(*, sizes: int) -> Callable[[_F], _F]:
+def remembered(function: _F) -> _F:
     """Keep the results of a function for the last few hundred different calls.
 
-    Its arguments are the operation's name, `sizes` tuples of sizes, and options. Calls with options
-    other than ints, strings, bools, None and tuples of ints are always made: to a cache 1, 1.0 and
-    True in a tuple are one value. Errors are not kept.
+    Calls with arguments other than ints, strings, bools, None and tuples of ints are always made:
+    to a cache 1, 1.0 and True in a tuple are one value. Errors are not kept.
     """
+    known = functools.lru_cache(_MOST_RESULTS, typed=True)(function)
+    are_plain = _core.are_plain
 
-    def decorate(function: _F) -> _F:
-        known = functools.lru_cache(_MOST_RESULTS, typed=True)(function)
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return known(*arguments) if are_plain(arguments) else function(*arguments)
 
-        @functools.wraps(function)
-        def call(*arguments: Any) -> Any:
-            options = arguments[sizes + 1 :]
-            if not _EXACT.issuperset(map(type, options)):
-                for value in options:
-                    if value.__class__ not in _EXACT and not _is_exact(value):
-                        return function(*arguments)
-            return known(*arguments)
-
-        return call  # type: ignore[return-value]
-
-    return decorate
-
-
-def _is_exact(value: object) -> bool:
-    if value.__class__ is not tuple:
-        return False
-    assert isinstance(value, tuple)
-    for part in value:  # noqa: SIM110 - a generator takes longer than the look-up it saves
-        if part.__class__ is not int and not _is_exact(part):
-            return False
-    return True
+    return call  # type: ignore[return-value]

@@ -181,23 +181,35 @@ def max_pool2d_gradient(
     codes = codes_array(operation, argmax, grad.shape)
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad, codes))
-    if is_planar(data_format, grad, codes) and _core.planar_max_pool2d_gradient(
-        packed(operation, grad), packed(operation, codes), dx, threads
-    ):
-        return dx
-    buffer = channels_last_buffer(operation, dx, data_format)
     try:
-        _core.max_pool2d_gradient(
-            channels_last(operation, grad, data_format, threads),
-            channels_last(operation, codes, data_format, threads),
-            buffer,
-            threads,
-        )
+        if data_format == "channels_last":
+            _core.max_pool2d_gradient(
+                packed(operation, grad), packed(operation, codes), dx, threads
+            )
+        else:
+            _max_gradient_channels_first(operation, grad, codes, dx, threads)
     except ValueError:
         check_range(operation, codes, math.prod(shape[1:]))
         raise
-    store(buffer, dx, data_format, threads)
     return dx
+
+
+def _max_gradient_channels_first(
+    operation: str, grad: FloatArray, codes: IntArray, dx: FloatArray, threads: int
+) -> None:
+    data_format = "channels_first"
+    if is_planar(data_format, grad, codes) and _core.planar_max_pool2d_gradient(
+        packed(operation, grad), packed(operation, codes), dx, threads
+    ):
+        return
+    buffer = channels_last_buffer(operation, dx, data_format)
+    _core.max_pool2d_gradient(
+        channels_last(operation, grad, data_format, threads),
+        channels_last(operation, codes, data_format, threads),
+        buffer,
+        threads,
+    )
+    store(buffer, dx, data_format, threads)
 
 
 def average_pool2d(
@@ -282,6 +294,9 @@ def average_pool2d_gradient(
     )
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad,))
+    if data_format == "channels_last":
+        _core.average_pool2d_gradient(packed(operation, grad), dx, geometry, threads)
+        return dx
     if is_planar(data_format, grad) and _gradient_planes_pay(shape, geometry):
         _core.average_pool2d_gradient(
             planes(packed(operation, grad)), planes(dx), geometry, threads
