@@ -25,23 +25,58 @@ index_t sum_of_lanes(ivec<T> v) {
     return sum;
 }
 
-template <bool maximum, class T>
+// Maxima found, lane by lane. 64-bit places are compared by their lower halves where they share lanes with float; of
+// the upper ones only what is set in any is kept.
+template <class T>
+struct Tally {
+    ivec<T> found{}, bits{};
+
+    // The first `done` lanes have been counted before.
+    FASTCONV_INLINE void add(ivec<T> count, int done) {
+        found += done == 0 ? count : (ivec<T>)zero_unless(lanes_from<T>(done), (vec<T>)count);
+    }
+    // None at all if a place did not fit.
+    index_t total() const {
+        bool wide = false;
+        for (int i = 1; i < lanes<T> && sizeof(T) == 4; i += 2) wide |= bits[i] != 0;
+        return wide ? 0 : sum_of_lanes<T>(found);
+    }
+};
+
+// A vector of the maxima of windows, and where they are, counted from `first`, the first element of each window.
+template <class T>
+struct Maxima {
+    vec<T> value;
+    ivec<T> offset;
+
+    FASTCONV_INLINE void load_from(const T* grad, const std::int64_t* argmax, ivec<T> first, Tally<T>& tally) {
+        value = load(grad) + T(0);  // as a sum that begins with zero
+        offset = load_lower<T>(argmax, tally.bits) - first;
+    }
+    FASTCONV_INLINE vec<T> at(place_t<T> place, ivec<T>& found) const {
+        const mask<T> here = equal(offset, broadcast(place));
+        found = count_where<T>(here, found);
+        return zero_unless(here, value);
+    }
+};
+
+// `count` is the number of taps, 0 for any.
+template <bool maximum, bool stream, int count, class T>
 index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
     constexpr int V = lanes<T>;
-    const index_t *tap_offsets = op.tap_offsets, taps = op.taps, channels = op.channels, ahead = op.dx_ahead;
+    const index_t *tap_offsets = op.tap_offsets, taps = count ? count : op.taps, channels = op.channels;
+    const index_t ahead = op.dx_ahead;
     const T divisor = static_cast<T>(op.divisor);
-    ivec<T> found{};
+    Tally<T> tally;
     const T* grad = op.grad;
     const std::int64_t* argmax = op.argmax;
     T* dx = op.dx;
     index_t origin = op.origin;
-    const bool stream = op.stream;
     for (index_t m = 0; m < op.pixels; ++m) {
         for_channels<T>(channels, [&]<class U>(U, index_t c, int done) {
-            vec<T> value[U::count];
-            ivec<T> offset[U::count];
-            mask<T> here[U::count] = {};
-            if (stream) {
+            Maxima<T> maxima[U::count];
+            ivec<T> found{};
+            if (stream || ahead != 0) {
                 const index_t next = op.pixels * channels + c;
                 FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
                     prefetch_far(grad + next + u * V);
@@ -51,31 +86,24 @@ index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
             for (index_t i = 0; i < taps && ahead != 0; ++i)
                 FASTCONV_UNROLL for (int u = 0; u < U::count; ++u)
                     __builtin_prefetch(dx + tap_offsets[i] + c + u * V + ahead, 1);
+            const ivec<T> first = lane_numbers<T>() + static_cast<place_t<T>>(origin + c);
             FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
-                value[u] = load(grad + c + u * V);
-                if constexpr (maximum) {
-                    value[u] += T(0);  // as a sum that begins with zero
-                    offset[u] = load_narrow<T>(argmax + c + u * V) - lane_numbers<T>() -
-                                static_cast<place_t<T>>(origin + c + u * V);
-                } else {
-                    value[u] /= divisor;
-                }
+                if constexpr (maximum)
+                    maxima[u].load_from(grad + c + u * V, argmax + c + u * V, first + u * V, tally);
+                else
+                    maxima[u].value = load(grad + c + u * V) / divisor;
             }
-            for (index_t i = 0; i < taps; ++i) {
+            const auto write_tap = [&](index_t i) __attribute__((always_inline)) {
                 T* to = dx + tap_offsets[i] + c;
-                if constexpr (maximum) {
-                    const ivec<T> own = broadcast(static_cast<place_t<T>>(tap_offsets[i]));
-                    FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
-                        const mask<T> is_it = equal(offset[u], own);
-                        here[u] |= is_it;
-                        store_or_stream(to + u * V, zero_unless(is_it, value[u]), stream);
-                    }
-                } else {
-                    FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) store_or_stream(to + u * V, value[u], stream);
-                }
-            }
-            const mask<T> fresh = lanes_from<T>(done);
-            FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) found = count_where<T>(here[u] & fresh, found);
+                const auto own = static_cast<place_t<T>>(tap_offsets[i]);
+                FASTCONV_UNROLL for (int u = 0; u < U::count; ++u)
+                    store_or_stream(to + u * V, maximum ? maxima[u].at(own, found) : maxima[u].value, stream);
+            };
+            if constexpr (count > 0)
+                FASTCONV_UNROLL for (int i = 0; i < count; ++i) write_tap(i);
+            else
+                for (index_t i = 0; i < taps; ++i) write_tap(i);
+            tally.add(found, done);
         });
         grad += channels;
         argmax += maximum ? channels : 0;
@@ -83,12 +111,19 @@ index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
         origin += op.dx_stride;
     }
     if (stream) stream_fence();
-    return sum_of_lanes<T>(found);
+    return tally.total();
+}
+
+template <bool maximum, int count, class T>
+index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
+    return op.stream ? window_gradient_strip<maximum, true, count>(op)
+                     : window_gradient_strip<maximum, false, count>(op);
 }
 
 template <class T>
 index_t window_gradient(const WindowGradient<T>& op) noexcept {
-    return op.argmax ? window_gradient_strip<true>(op) : window_gradient_strip<false>(op);
+    if (!op.argmax) return window_gradient_strip<false, 0>(op);
+    return op.taps == 4 ? window_gradient_strip<true, 4>(op) : window_gradient_strip<true, 0>(op);
 }
 
 template <class T>
@@ -124,62 +159,47 @@ index_t max_pool_gradient(const MaxPoolGradient<T>& op) noexcept {
     return sum_of_lanes<T>(found);
 }
 
-// A window's gradient where its maximum is at an offset from its first pixel.
-template <class T>
-struct Maxima {
-    vec<T> value;
-    ivec<T> offset;
-    mask<T> here{};
-
-    FASTCONV_INLINE Maxima(const T* grad, const std::int64_t* argmax, index_t origin)
-        : value(load(grad) + T(0)),  // as a sum that begins with zero
-          offset(load_narrow<T>(argmax) - lane_numbers<T>() - static_cast<place_t<T>>(origin)) {}
-    FASTCONV_INLINE vec<T> at(place_t<T> place) {
-        const mask<T> is_it = equal(offset, broadcast(place));
-        here |= is_it;
-        return zero_unless(is_it, value);
-    }
-};
-
 // Window q, or none, and the pixels w and w + 1, which are then complete; if `inner`, all that they touch exists.
 // What the first row waits for from above and below, and the second, is read from `waiting` and left over for the
 // next.
-template <bool inner, class T>
+template <bool inner, bool stream, class T>
 FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t w, const T* waiting, T* left_over,
-                                ivec<T>& found) {
+                                Tally<T>& tally) {
     const index_t pixel = op.channels, width = op.width, left = w * pixel, place = op.origin + left;
     const bool any = inner || q < op.windows, first = inner || op.dx[0], second = inner || op.dx[1];
     const auto step = static_cast<place_t<T>>(pixel), row = static_cast<place_t<T>>(op.row);
     const auto upper = op.above, lower = op.below;
     T *const first_row = op.dx[0], *const second_row = op.dx[1];
-    const bool stream = op.stream;
     const auto exists = [=](index_t column) { return inner || (w + column >= 0 && w + column < width); };
     for_channels<T, 1>(
         pixel, [&](auto, index_t c, int done) __attribute__((always_inline)) {
             vec<T> above[3] = {}, below[3] = {}, next[3] = {};
             if (any) {
                 const index_t from = q * pixel + c;
-                Maxima<T> ending(upper.grad + from, upper.argmax + from, place + c);
-                Maxima<T> beginning(lower.grad + from, lower.argmax + from, place + c);
+                const ivec<T> start = lane_numbers<T>() + static_cast<place_t<T>>(place + c);
+                ivec<T> found{};
+                Maxima<T> ending, beginning;
+                ending.load_from(upper.grad + from, upper.argmax + from, start, tally);
+                beginning.load_from(lower.grad + from, lower.argmax + from, start, tally);
                 FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
-                    if (exists(s) && first) above[s] = ending.at(s * step);
-                    if (exists(s) && first) below[s] = beginning.at(s * step);
-                    if (exists(s) && second) next[s] = beginning.at(s * step + row);
+                    if (exists(s) && first) above[s] = ending.at(s * step, found);
+                    if (exists(s) && first) below[s] = beginning.at(s * step, found);
+                    if (exists(s) && second) next[s] = beginning.at(s * step + row, found);
                 }
-                const mask<T> fresh = lanes_from<T>(done);
-                found = count_where<T>(beginning.here & fresh, count_where<T>(ending.here & fresh, found));
+                tally.add(found, done);
             }
             const T* wait = waiting + c;
             T *const to = first_row + left + c, *const under = second_row + left + c, *const leave = left_over + c;
-            if (inner && stream) {
+            if (inner) {
                 const index_t next = (q + op.windows) * pixel + c;
                 prefetch_far(lower.grad + next);
                 prefetch_places<T>(lower.argmax + next);
-            } else if (inner) {
-                __builtin_prefetch(to + 2 * pixel, 1);
-                __builtin_prefetch(to + 3 * pixel, 1);
-                __builtin_prefetch(under + 2 * pixel, 1);
-                __builtin_prefetch(under + 3 * pixel, 1);
+                if constexpr (!stream) {
+                    __builtin_prefetch(to + 2 * pixel, 1);
+                    __builtin_prefetch(to + 3 * pixel, 1);
+                    __builtin_prefetch(under + 2 * pixel, 1);
+                    __builtin_prefetch(under + 3 * pixel, 1);
+                }
             }
             if (exists(0) && first)
                 store_or_stream(to, load(wait) + above[0] + load(wait + pixel) + below[0], stream);
@@ -192,23 +212,28 @@ FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t 
         });
 }
 
-template <class T>
-index_t meeting_windows_gradient(const MeetingWindows<T>& op) noexcept {
+template <bool stream, class T>
+index_t meeting_windows_strip(const MeetingWindows<T>& op) noexcept {
     const index_t pixel = op.channels, windows = op.dx[0] && op.dx[1] ? op.windows : 0;
     T *waiting = op.room, *left_over = op.room + 3 * pixel;
     for (index_t i = 0; i < 3 * pixel; ++i) waiting[i] = T(0);
-    ivec<T> found{};
+    Tally<T> tally;
     for (index_t q = 0, w = -op.pad; w < op.width; ++q, w += 2) {
         if (w >= 0 && w + 2 < op.width && q < windows)
-            two_pixels<true>(op, q, w, waiting, left_over, found);
+            two_pixels<true, stream>(op, q, w, waiting, left_over, tally);
         else
-            two_pixels<false>(op, q, w, waiting, left_over, found);
+            two_pixels<false, stream>(op, q, w, waiting, left_over, tally);
         T* const other = waiting;
         waiting = left_over;
         left_over = other;
     }
-    if (op.stream) stream_fence();
-    return sum_of_lanes<T>(found);
+    if (stream) stream_fence();
+    return tally.total();
+}
+
+template <class T>
+index_t meeting_windows_gradient(const MeetingWindows<T>& op) noexcept {
+    return op.stream ? meeting_windows_strip<true>(op) : meeting_windows_strip<false>(op);
 }
 
 // Argmax is as wide as a double already.

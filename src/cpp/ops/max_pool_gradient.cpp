@@ -1,6 +1,7 @@
 // The gradient of max pooling. It is told where the maxima are, not what windows they were sought in: that is found
 // out from some of them. Where windows of that kind account for all maxima of an image, its gradient is gathered;
 // where they do not, each value is added where it belongs.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <optional>
@@ -96,7 +97,7 @@ void gradient_of_meeting_windows(const Pool2dShape& s, const T* grad, const std:
     const runtime::Buffer<T> no_grad(static_cast<std::size_t>(from_row));
     const runtime::Buffer<std::int64_t> no_argmax(static_cast<std::size_t>(from_row));
     std::fill_n(no_grad.data(), from_row, T(0));
-    std::fill_n(no_argmax.data(), from_row, std::int64_t{-1});
+    std::fill_n(no_argmax.data(), from_row, std::int64_t{0x7fffffff});
     const index_t pairs = (s.in_height + s.pad_top + 1) / 2, room_size = 6 * s.channels;
     const int threads = gradient_threads(s, num_threads);
     const runtime::Buffer<T> room(static_cast<std::size_t>(threads * room_size));
@@ -161,9 +162,11 @@ void max_pool2d_gradient(const PoolSizes& s, const T* grad, const std::int64_t* 
             gather(*shape, grad, argmax, dx, found, num_threads);
         }
     }
+    const auto whole = [&](const std::atomic<index_t>& count) { return count == windows; };
+    if (!found.empty() && std::all_of(found.begin(), found.end(), whole)) return;
     std::atomic<bool> outside{false};
     runtime::parallel_for(s.batch, gradient_threads(s, num_threads), [&](index_t n, int) {
-        if (!found.empty() && found[static_cast<std::size_t>(n)] == windows) return;
+        if (!found.empty() && whole(found[static_cast<std::size_t>(n)])) return;
         T* image = dx + n * image_size;
         std::memset(image, 0, static_cast<std::size_t>(image_size) * sizeof(T));
         for (index_t i = n * windows; i < (n + 1) * windows; ++i) {

@@ -132,5 +132,17 @@ FASTCONV_INLINE ivec<T> load_narrow(const std::int64_t* p) {
     return (ivec<T>)(low | (high != 0));
 }
 
+// The lower halves of 64-bit places if T is float, else the places; `bits` are those set in any, before that is cut.
+template <class T>
+FASTCONV_INLINE ivec<T> load_lower(const std::int64_t* p, ivec<T>& bits) {
+    if constexpr (sizeof(T) == 8) return load_places<T>(p);
+    vec<float> first = (vec<float>)load_places<double>(p),
+               second = (vec<float>)load_places<double>(p + lanes<double>);
+    keep_in_register(first);
+    keep_in_register(second);
+    bits |= (ivec<T>)((ivec<float>)first | (ivec<float>)second);
+    return (ivec<T>)pick(first, second, 2 * lane_numbers<float>());
+}
+
 }  // namespace
 }  // namespace fastconv::FASTCONV_LEVEL
