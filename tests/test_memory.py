@@ -109,6 +109,27 @@ def test_cache_is_bounded() -> None:
     fastconv.clear_cache()
 
 
+def test_what_is_no_longer_used_gives_way() -> None:
+    fastconv.clear_cache()
+    limit = fastconv.cache_info().limit_bytes
+    former = [_core.empty((limit // 8,), np.dtype(np.uint8)) for _ in range(12)]
+    del former
+    # Of another class than the former, larger than what is left.
+    size = limit // 6
+    _core.empty((size,), np.dtype(np.uint8))
+    misses = fastconv.cache_info().misses
+    _core.empty((size,), np.dtype(np.uint8))
+    assert fastconv.cache_info().misses == misses + 1
+    for _ in range(1100):
+        _core.empty((size,), np.dtype(np.uint8))
+    misses = fastconv.cache_info().misses
+    _core.empty((size,), np.dtype(np.uint8))
+    info = fastconv.cache_info()
+    assert info.misses == misses
+    assert info.cached_bytes <= limit
+    fastconv.clear_cache()
+
+
 def resident_bytes() -> int:
     fastconv.clear_cache()
     gc.collect()

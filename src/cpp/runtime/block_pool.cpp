@@ -23,6 +23,11 @@ constexpr int class_count = 4 * 48;
 constexpr std::size_t limit_bytes = std::size_t{512} << 20;
 constexpr std::size_t limit_blocks = 1024;
 
+// Blocks of a class that nobody has asked for during so many requests, more than a training step makes, give way when
+// the pool is full: else what a program no longer needs would keep out what it does need, for ever. Gradient of
+// 13x13x256, 3x3 stride 2, batch 32, after larger layers: 0.16 instead of 0.22 ms.
+constexpr std::size_t requests_until_stale = 1024;
+
 struct alignas(block_alignment) Header {
     Header* next;
     int size_class;
@@ -45,8 +50,37 @@ int class_of(std::size_t bytes) {
 struct Pool {
     std::mutex mutex;
     Header* free_blocks[class_count] = {};
+    std::size_t last_use[class_count] = {};  // when so many requests had been made
     PoolStatistics statistics{0, 0, 0, 0, limit_bytes, 0, 0};
+
+    std::size_t requests() const { return statistics.hits + statistics.misses; }
+    bool has_room(std::size_t size) const {
+        return statistics.cached_bytes + size <= limit_bytes && statistics.cached_blocks < limit_blocks;
+    }
+    // The free blocks of the classes that have been of no use for so many requests, as a list.
+    Header* take_unused(std::size_t for_requests) noexcept {
+        Header* taken = nullptr;
+        for (int k = 0; k < class_count; ++k) {
+            if (requests() - last_use[k] < for_requests) continue;
+            while (Header* const block = free_blocks[k]) {
+                free_blocks[k] = block->next;
+                statistics.cached_bytes -= class_bytes(k);
+                --statistics.cached_blocks;
+                block->next = taken;
+                taken = block;
+            }
+        }
+        return taken;
+    }
 };
+
+void free_list(Header* block) noexcept {
+    while (block) {
+        Header* const next = block->next;
+        std::free(block);
+        block = next;
+    }
+}
 
 Pool* create_pool();
 
@@ -88,6 +122,7 @@ void* acquire_block(std::size_t bytes) {
     Pool& p = pool();
     {
         const std::lock_guard lock(p.mutex);
+        p.last_use[size_class] = p.requests();
         if (Header* const block = p.free_blocks[size_class]) {
             p.free_blocks[size_class] = block->next;
             p.statistics.cached_bytes -= size;
@@ -116,31 +151,30 @@ void release_block(void* memory) noexcept {
     Header* block = static_cast<Header*>(memory) - 1;
     const std::size_t size = class_bytes(block->size_class);
     Pool& p = pool();
+    Header* unneeded = nullptr;
     {
         const std::lock_guard lock(p.mutex);
         p.statistics.used_bytes -= size;
         --p.statistics.used_blocks;
-        if (p.statistics.cached_bytes + size <= limit_bytes && p.statistics.cached_blocks < limit_blocks) {
+        p.last_use[block->size_class] = p.requests();
+        if (!p.has_room(size)) unneeded = p.take_unused(requests_until_stale);
+        if (p.has_room(size)) {
             block->next = p.free_blocks[block->size_class];
             p.free_blocks[block->size_class] = block;
             p.statistics.cached_bytes += size;
             ++p.statistics.cached_blocks;
-            return;
+        } else {
+            block->next = unneeded;
+            unneeded = block;
         }
     }
-    std::free(block);
+    free_list(unneeded);
 }
 
 void clear_pool() noexcept {
     Pool& p = pool();
     const std::lock_guard lock(p.mutex);
-    for (Header*& list : p.free_blocks) {
-        while (Header* block = list) {
-            list = block->next;
-            std::free(block);
-        }
-    }
-    p.statistics.cached_bytes = p.statistics.cached_blocks = 0;
+    free_list(p.take_unused(0));
 }
 
 PoolStatistics pool_statistics() noexcept {
