@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastconv import ops, reference
+from fastconv import _core, ops, reference
 from support.arrays import (
     DTYPES,
     Guarded,
@@ -257,3 +257,87 @@ def test_any_shape(
         activation=activation,
     )
     assert_equal(y, reference.matmul(a, b, bias, activation=activation).astype(dtype))
+
+
+def misaligned(*shape: int) -> np.ndarray:
+    memory = np.zeros(int(np.prod(shape)) * 4 + 1, np.uint8)
+    return memory[1:].view(np.float32).reshape(shape)
+
+
+def read_only(*shape: int) -> np.ndarray:
+    array = np.zeros(shape, np.float32)
+    array.flags.writeable = False
+    return array
+
+
+PLAIN = {
+    "a": np.ones((3, 4), np.float32),
+    "b": np.ones((4, 5), np.float32),
+    "bias": np.ones(5, np.float32),
+    "out": np.ones((3, 5), np.float32),
+    "transpose_a": False,
+    "transpose_b": False,
+    "activation": "relu",
+    "num_threads": None,
+}
+NOT_PLAIN = [
+    *(
+        pytest.param(name, value, id=f"{name}-{what}")
+        for name in ("a", "b", "bias", "out")
+        for what, value in {
+            "list": PLAIN[name].tolist(),
+            "subclass": np.ma.masked_array(PLAIN[name]),
+            "float64": PLAIN[name].astype(np.float64),
+            "int32": PLAIN[name].astype(np.int32),
+            "object": PLAIN[name].astype(object),
+            "swapped": PLAIN[name].astype(">f4"),
+            "rank": PLAIN[name][None].copy(),
+            "scalar": np.float32(1).reshape(()),
+            "larger": np.ones([n + 1 for n in PLAIN[name].shape], np.float32),
+            "strided": np.ones([2 * n for n in PLAIN[name].shape], np.float32)[..., ::2][::2],
+            "misaligned": misaligned(*PLAIN[name].shape),
+        }.items()
+    ),
+    ("a", None),
+    ("b", None),
+    ("out", read_only(3, 5)),
+    ("transpose_a", True),
+    ("transpose_a", 0),
+    ("transpose_b", np.bool_(False)),
+    ("activation", "linear"),
+    ("activation", b"relu"),
+    ("activation", 1),
+    ("num_threads", 1),
+    ("num_threads", "1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), NOT_PLAIN)
+def test_short_way_leaves_what_is_not_plain(name: str, value: Any) -> None:
+    arguments = {**PLAIN, "out": np.full((3, 5), np.nan, np.float32)}
+    y = _core.plain_matmul(**arguments)
+    assert y is arguments["out"]
+    assert_equal(y, np.full((3, 5), 5, np.float32))
+    y[:] = 7
+    assert _core.plain_matmul(**{**arguments, name: value}) is None
+    assert_equal(y, np.full((3, 5), 7, np.float32), "written all the same")
+
+
+def test_short_way_leaves_overlaps() -> None:
+    square = np.ones((4, 4), np.float32)
+    for out in (square, square[:2]):
+        arguments = {**PLAIN, "a": square[: len(out)], "b": square, "bias": None, "out": out}
+        assert _core.plain_matmul(**arguments) is None
+        assert_equal(square, np.ones((4, 4), np.float32))
+
+
+@pytest.mark.parametrize("transposes", TRANSPOSES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_short_way_equals_the_longer_one(dtype: type, transposes: tuple[bool, bool]) -> None:
+    a, b, bias = (matrix.astype(dtype) for matrix in matrices(reals, (7, 9, 11)))
+    flags = {"transpose_a": transposes[0], "transpose_b": transposes[1]}
+    left, right = stored(a, transposes[0]), stored(b, transposes[1])
+    for shift, activation in ((None, None), (bias, None), (bias, "relu"), (None, "relu")):
+        y = _core.plain_matmul(left, right, shift, None, *transposes, activation, None)
+        longer = ops.matmul(left, right, shift, activation=activation, num_threads=1, **flags)
+        assert_same_bits(y, longer, f"{activation}")

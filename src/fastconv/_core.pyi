@@ -106,6 +106,16 @@ def matmul(
     relu: bool,
     num_threads: int,
 ) -> None: ...
+def plain_matmul(
+    a: object,
+    b: object,
+    bias: object,
+    out: object,
+    transpose_a: object,
+    transpose_b: object,
+    activation: object,
+    num_threads: object,
+) -> FloatArray | None: ...
 def relu(x: FloatArray, y: FloatArray, num_threads: int) -> None: ...
 def relu_gradient(grad: FloatArray, y: FloatArray, dx: FloatArray, num_threads: int) -> None: ...
 def softmax(x: FloatArray, y: FloatArray, num_threads: int) -> None: ...

@@ -52,6 +52,9 @@ def matmul(
     >>> matmul(np.float32([[1, 2]]), np.float32([[3, 4]]), transpose_b=True).tolist()
     [[11.0]]
     """
+    product = _core.plain_matmul(a, b, bias, out, transpose_a, transpose_b, activation, num_threads)
+    if product is not None:
+        return product
     a = float_array("matmul", "a", a, rank=2)
     b = float_array("matmul", "b", b, rank=2, dtype=a.dtype)
     rows, depth = a.shape[::-1] if transpose_a else a.shape
@@ -67,10 +70,8 @@ def matmul(
     threads = core_threads("matmul", num_threads)
     inputs = (a, b) if bias is None else (a, b, bias)
     y = result("matmul", out, (rows, columns), a.dtype, inputs)
-    if not a.flags.carray:
-        a, transpose_a = _as_stored(a, transpose_a)
-    if not b.flags.carray:
-        b, transpose_b = _as_stored(b, transpose_b)
+    a, transpose_a = _as_stored(a, transpose_a)
+    b, transpose_b = _as_stored(b, transpose_b)
     if bias is not None:
         bias = packed("matmul", bias)
     _core.matmul(a, b, bias, y, bool(transpose_a), bool(transpose_b), activation == "relu", threads)
