@@ -49,6 +49,7 @@ SIZES = {
     "narrow_tails": (7, 310, 9),
     "streamed_from_far": (3, 1100, 530),
     "streamed_by_blocks": (40, 700, 530),
+    "from_memory": (1, 3210, 1000),
     "outer_product_along_rows": (300, 5, 330),
     "outer_product_of_few_columns": (1001, 1, 10),
     "outer_product_in_parallel": (700, 1, 260),

@@ -93,6 +93,10 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c
             if constexpr (full < Vectors) b_vec[full] = load_first(b_row + full * V, columns - full * V);
             if constexpr (Rows > 1) {
                 FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) keep_in_register(b_vec[j]);
+            } else if constexpr (form == Form::broadcast) {
+                if (op.b_from_memory)
+                    FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j)
+                        prefetch_far(b_row + op.depth * op.b_depth_stride + j * V);
             }
             FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
                 const T* a_row = rows.row(m);

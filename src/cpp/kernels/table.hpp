@@ -44,7 +44,8 @@ struct BatchReduce {
     const T* bias;  // may be null
     Activation activation;
     bool stream;
-    bool from_memory;  // A, of one i and depth stride 1, and C are hardly in the cache: they are asked for early
+    bool from_memory;    // A, of one i and depth stride 1, and C are hardly in the cache: they are asked for early
+    bool b_from_memory;  // B, of which `depth` more rows are used next, neither; seen to by tiles of one row alone
 };
 
 // `rows` x `columns` windows of a depthwise convolution on one image x, `step` inputs apart: tap (r, s) of window (p,
@@ -133,6 +134,7 @@ struct TransposedProduct {
     Activation activation;
     T* c;
     index_t c_row_stride;
+    bool from_memory;  // b is hardly in the cache: it is asked for early
 };
 
 // `pixels` windows of a pooling row that all have the same `taps`:

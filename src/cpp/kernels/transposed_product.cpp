@@ -22,6 +22,14 @@ FASTCONV_INLINE void add_products(vec<T> (&sums)[Rows], const T* a, index_t a_ro
     }
 }
 
+// Asks for a part of the V rows after those at b: all of it, once k has been through the multiples of a piece.
+template <class T>
+FASTCONV_INLINE void prefetch_next_rows(const TransposedProduct<T>& op, const T* b, index_t k) {
+    constexpr int V = lanes<T>, line = 64 / static_cast<int>(sizeof(T)), pieces = line / piece_lanes<T>;
+    const T* next = b + (V + k % line / piece_lanes<T> * (V / pieces)) * op.depth + k / line * line;
+    FASTCONV_UNROLL for (int i = 0; i < V / pieces; ++i) prefetch_far(next + i * op.depth);
+}
+
 // At most V columns of C; b, bias and c point at the first one.
 template <class T, int Rows, bool whole>
 void tile(const TransposedProduct<T>& op, const T* b, const T* bias, T* c, int columns) noexcept {
@@ -44,6 +52,8 @@ void tile(const TransposedProduct<T>& op, const T* b, const T* bias, T* c, int c
         }
         vec<T> column[n];
         for (; k + n <= end; k += n) {
+            if constexpr (whole)
+                if (op.from_memory) prefetch_next_rows(op, b, k);
             rows_of_b.load_turned(k, column);
             add_products<T, Rows, n>(sums, op.a + k, a_row_stride, column);
         }

@@ -62,7 +62,7 @@ void transposed_product(const RightFactor<T>& factor, index_t rows, const T* a, 
         const Range some = items[item];
         dispatch::active<T>().transposed_product({a, depth, factor.b + some.begin * depth, rows, some.size(), depth,
                                                   factor.pass, bias ? bias + some.begin : nullptr, activation,
-                                                  c + some.begin, columns});
+                                                  c + some.begin, columns, factor.beyond_caches()});
     });
 }
 
