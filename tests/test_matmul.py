@@ -55,6 +55,7 @@ SIZES = {
     "outer_product_in_parallel": (700, 1, 260),
     "few_rows": (4, 70, 67),
     "turned": (95, 700, 33),
+    "turned_on_every_level": (32, 784, 101),
     **{
         f"tail_{m}_{k}_{n}": (m, k, n)
         for m, k, n in zip(TAILS, TAILS[7:] + TAILS[:7], TAILS[::-1], strict=True)
@@ -113,7 +114,15 @@ def test_integers_are_exact(size: Size, dtype: type) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "name",
-    ["parallel", "parallel_thin", "parallel_deep", "streamed_from_far", "m1_dense", "turned"],
+    [
+        "parallel",
+        "parallel_thin",
+        "parallel_deep",
+        "streamed_from_far",
+        "m1_dense",
+        "turned",
+        "turned_on_every_level",
+    ],
 )
 def test_bits_do_not_depend_on_the_thread_count(
     name: str, dtype: type, transposes: tuple[bool, bool]
@@ -158,6 +167,7 @@ ROW_OF_BATCH_SIZES = [
     (41, 1100, 530),
     (9, 1024, 70),
     (95, 700, 33),
+    (32, 784, 101),
 ]
 
 

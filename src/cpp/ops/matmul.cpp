@@ -77,8 +77,8 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         return outer_product(rows, columns, a, b, c, num_threads);
     const RightFactor<T> factor(columns, depth, b, transpose_b);
     const double work = work_of(rows, columns, depth);
-    if (turns(factor, rows, transpose_a, runtime::thread_count(rows, work, num_threads)))
-        return turned_product(factor, rows, a, transpose_a, bias, activation, c, num_threads);
+    if (const int at_hand = runtime::thread_count(rows, work, num_threads); turns(factor, rows, transpose_a, at_hand))
+        return turned_product(factor, rows, a, transpose_a, bias, activation, c, at_hand);
     // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
     if (transpose_a && plain && rows > 1 && depth >= packed_depth) {
         const Conv2dShape shape = conv2d_shape(Conv2dGeometry{}, 1, 1, depth, rows, 1, 1, columns);

@@ -112,6 +112,11 @@ bool RightFactor<T>::beyond_caches() const {
 }
 
 template <class T>
+bool RightFactor<T>::is_read_in_place(index_t rows) const {
+    return !narrow && !transposed && rows < in_place_rows;
+}
+
+template <class T>
 void RightFactor<T>::pack(Range some_blocks, Range rows, T* out) const {
     if (narrow)
         return dispatch::active<T>().transpose(rows.size(), columns, b + rows.begin * columns, columns, out,
@@ -184,7 +189,7 @@ void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T
 template <class T>
 StreamedMatrix<T>::StreamedMatrix(const RightFactor<T>& factor, index_t rows, int threads)
     : factor_(factor), in_place_(factor.lies_ready()), strip_(factor.pass), group_(blocks_at_once(factor)) {
-    if (!factor.narrow && !factor.transposed && rows < in_place_rows) {
+    if (factor.is_read_in_place(rows)) {
         in_place_ = true;
         group_ = 1;  // the last one
         const index_t row_bytes = factor.columns * static_cast<index_t>(sizeof(T));

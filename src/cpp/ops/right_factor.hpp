@@ -26,8 +26,9 @@ struct RightFactor {
 
     // Rows of `a` whose share of a pass stays in the second-level cache.
     index_t rows_at_once() const;
-    bool lies_ready() const;     // as `pack` would bring it
-    bool beyond_caches() const;  // asking for it early pays, where it is used once
+    bool lies_ready() const;                    // as `pack` would bring it
+    bool beyond_caches() const;                 // asking for it early pays, where it is used once
+    bool is_read_in_place(index_t rows) const;  // by StreamedMatrix, for `rows` of a
     // Some rows of some blocks as [block][rows.size()][width], zero beyond the last column; narrow: the transpose.
     void pack(Range blocks, Range rows, T* out) const;
     index_t packed_size(index_t block_count, index_t row_count) const { return block_count * row_count * width; }

@@ -12,17 +12,40 @@ namespace fastconv::ops {
 namespace {
 
 constexpr index_t no_offset[1] = {0};
-constexpr index_t most_pass = 512;                // of a narrow b, whose own passes are its whole depth
-constexpr index_t most_bytes = index_t{2} << 20;  // of b, which each item reads
+constexpr index_t most_pass = 512;                  // of a narrow b, whose own passes are its whole depth
+constexpr index_t most_bytes = index_t{2} << 20;    // of b, which each item reads
+constexpr index_t most_sums = index_t{512} << 10;   // bytes of them, of an item
+constexpr index_t near_bytes = index_t{256} << 10;  // of a, of each thread
+constexpr index_t long_row = 128;                   // bytes
+constexpr index_t least_vector = 32;                // bytes; shorter ones leave little to fill
 // Multiply-adds of vectors that take the time of copying a vector, and of turning it.
 constexpr index_t copy_cost = 3, turn_cost = 6;
 
 template <class T>
-void add_bias(index_t columns, index_t width, const T* bias, Activation activation, T* sums) {
+constexpr index_t bytes(index_t elements) {
+    return elements * static_cast<index_t>(sizeof(T));
+}
+
+template <class T>
+Cut cut_rows(index_t rows, int threads) {
+    const auto& kernels = dispatch::active<T>();
+    return {rows, std::min<index_t>(kernels.block_vectors * kernels.lanes, pieces(rows, threads)), kernels.lanes};
+}
+
+// Whether `a`, stored transposed, is not packed: an item reads a short part of each of its rows, again for each tile
+// of columns, slowly unless those are few or `a` stays in the cache.
+template <class T>
+bool is_read_in_place(index_t rows, index_t columns, index_t depth, index_t width, int threads) {
+    return bytes<T>(width) >= long_row || columns <= 2 * width || bytes<T>(rows * depth) <= near_bytes * threads;
+}
+
+// `sums` is [columns][stride], of which `rows` are used.
+template <class T>
+void add_bias(index_t columns, index_t rows, index_t stride, const T* bias, Activation activation, T* sums) {
     const bool relu = activation == Activation::relu;
-    for (index_t n = 0; n < columns; ++n, sums += width) {
+    for (index_t n = 0; n < columns; ++n, sums += stride) {
         const T shift = bias ? bias[n] : T(0);
-        for (index_t i = 0; i < width; ++i) {
+        for (index_t i = 0; i < rows; ++i) {
             const T value = bias ? sums[i] + shift : sums[i];
             sums[i] = relu && value < 0 ? T(0) : value;
         }
@@ -32,43 +55,71 @@ void add_bias(index_t columns, index_t width, const T* bias, Activation activati
 }  // namespace
 
 // Multiply-adds of vectors for each step of the depth, this way and the other. Time of the other way over that of
-// this one, 2 threads, AVX-512 on Zen 4, for x (samples x inputs) and a kernel of `outputs` columns:
+// this one, float32, 2 threads on Zen 4, for x (samples x inputs) and a kernel of `outputs` columns; * = turned:
 //
-//                             forward, outputs         kernel gradient         input gradient
-//   samples x inputs      40    64   100   128      40    64   100   128      40   100   256
-//         16 x 128      1.63  0.90  1.25  0.93    1.35  0.85  1.12  0.91    1.14  1.20  1.20
-//         32 x 784      1.66  0.87  1.59  1.29    1.55  0.99  1.32  1.03    0.76  1.01  1.22
-//        128 x 784      1.22  0.90  1.19  1.04    1.58  1.22  1.30  1.09    0.97  1.03  1.06
-//       1000 x 784      1.14  0.90  1.14  0.97    1.64  1.29  1.42  1.12    0.86  0.84  0.97
+//                               forward, outputs             kernel gradient             input gradient
+//           samples x inputs    40     64    100    128      40     64    100    128      40    100    256
+//   AVX-512    16 x 128  1.53*  0.90   1.24*  0.93   1.30   0.87   1.18   0.85   1.12*  1.17*  1.23*
+//              32 x 784  1.58*  0.95   1.49*  1.17*  1.44*  1.10   1.23   0.93   1.17*  1.16*  1.17*
+//             128 x 784  1.20*  0.93   1.17*  1.02   1.42*  1.18*  1.31*  1.06*  0.96   1.04   1.05*
+//            1000 x 784  1.08*  0.90   1.12*  0.92   1.50*  1.16*  1.33*  1.12*  0.83   0.91   0.95
+//   AVX2       16 x 128  1.05   1.03   1.16*  1.01   1.02   0.99   1.11   0.90   1.19*  1.25*  1.24*
+//              32 x 784  1.40   1.05   1.43*  1.06*  1.46   1.37   1.39   1.32   1.08*  1.16*  1.16*
+//             128 x 784  0.94   0.97   1.09   0.90   1.17   1.09   1.08   0.86   1.02   1.04   1.05*
+//            1000 x 784  0.90   0.95   1.01   0.95   1.13   1.03   1.13*  0.90   0.95   0.95   0.94
+//
+// Few rows, forward, 1 thread, 784 inputs:
+//
+//            outputs, rows  6      8     12     13     14     15     16     20     24     28     31     32
+//   AVX-512       100       0.50   0.64   0.89   0.95   1.02   1.08   1.17*  0.71   0.85   0.97*  1.08*  1.28*
+//                 256       0.37   0.51   0.73   0.79   0.85   0.91   0.98   0.61   0.73   0.84   0.93   1.11*
+//   AVX2          100       0.79   1.29*  1.01   1.17   1.20*  1.25*  1.30*  0.92   1.09*  1.04*  1.16*  1.16*
+//                 256       0.65   1.03   0.83   0.99   1.04   0.92   0.98   0.72   0.85   0.84   0.94   1.04*
+//   SSE4.2        100       0.75   1.14   0.90   0.81   0.89   0.91   0.99   0.96   0.97   0.92   0.94   1.07
+//                 256       0.80   1.18   0.88   0.82   0.84   0.90   0.96   0.91   0.95   0.93   0.92   1.02
 template <class T>
 bool turns(const RightFactor<T>& b, index_t rows, bool transpose_a, int threads) {
-    const index_t lanes = dispatch::active<T>().lanes, columns = b.columns, depth = b.depth;
-    if (depth == 0 || columns * depth * static_cast<index_t>(sizeof(T)) > most_bytes) return false;
-    if (!transpose_a && (b.narrow || pieces(rows, lanes) < threads)) return false;
-    const index_t prepare_b = b.transposed ? turn_cost : b.lies_ready() ? 0 : copy_cost;
+    const auto& kernels = dispatch::active<T>();
+    const index_t lanes = kernels.lanes, columns = b.columns, depth = b.depth;
+    if (depth == 0 || bytes<T>(columns * depth) > most_bytes) return false;
+    if (transpose_a)
+        threads = 1;  // the sums of another way, so a choice that does not depend on them
+    else if (b.narrow || rows < threads * lanes || bytes<T>(lanes) < least_vector)
+        return false;
+    const Cut items = cut_rows<T>(rows, threads);
+    if (bytes<T>(columns * items.piece) > most_sums) return false;
+
+    // In place, rows of b that are not whole vectors cost each tile of rows about a multiply-add more.
+    index_t prepare_b = b.transposed ? turn_cost : b.lies_ready() ? 0 : copy_cost;
+    if (!transpose_a && b.is_read_in_place(rows)) prepare_b = columns % lanes == 0 ? 0 : pieces(rows, b.tallest_tile);
     const index_t plain =
         rows * pieces(columns, lanes) * lanes + columns * prepare_b + (transpose_a ? rows * turn_cost : 0);
-    const index_t turned = columns * pieces(rows, lanes) * lanes + (transpose_a ? 0 : rows * turn_cost) +
-                           rows * columns * turn_cost / depth;
-    return turned < plain;
+
+    const bool in_place = transpose_a && is_read_in_place<T>(rows, columns, depth, items.piece, threads);
+    // As if all threads had as much to do as the first.
+    const index_t filled =
+        threads > 1 ? pieces(items.count, threads) * threads * items.piece : pieces(rows, lanes) * lanes;
+    const index_t turned = columns * filled + (in_place ? 0 : rows * turn_cost) + rows * columns * turn_cost / depth;
+    // Vectors of 4 leave so little to gain that what is not counted here decides.
+    return lanes > 4 ? turned < plain : turned + turned / 12 < plain;
 }
 
 template <class T>
 void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool transpose_a, const T* bias,
-                    Activation activation, T* c, int num_threads) {
+                    Activation activation, T* c, int threads) {
     const auto& kernels = dispatch::active<T>();
     const index_t columns = b.columns, depth = b.depth, lanes = kernels.lanes;
     const index_t pass = b.narrow ? std::min(depth, most_pass) : b.pass;
-    const double work = static_cast<double>(rows * columns) * static_cast<double>(depth);
-    const int threads = runtime::thread_count(pieces(rows, lanes), work, num_threads);
-    const Cut items(rows, std::min<index_t>(kernels.block_vectors * lanes, pieces(rows, threads)), lanes);
+    const Cut items = cut_rows<T>(rows, threads);
     const index_t width = items.piece, packed_size = pass * width, size = packed_size + columns * width;
+    threads = static_cast<int>(std::min<index_t>(threads, items.count));
+    const bool readable = transpose_a && is_read_in_place<T>(rows, columns, depth, width, threads);
     const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * size));
     runtime::parallel_for(items.count, threads, [&](index_t item, int thread) {
         const Range some = items[item];
         T* const packed = scratch.data() + thread * size;
         T* const sums = packed + packed_size;
-        const bool in_place = transpose_a && some.size() % lanes == 0;
+        const bool in_place = readable && some.size() % lanes == 0;
         if (some.size() % lanes != 0) std::fill_n(packed, packed_size, T(0));
         kernels::BatchReduce<T> op{};
         op.a_row_stride = b.transposed ? depth : 1;
@@ -94,7 +145,7 @@ void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool tran
                 kernels.transpose(some.size(), op.depth, a + some.begin * depth + first, depth, packed, width);
             kernels.batch_reduce(op);
         }
-        if (bias || activation == Activation::relu) add_bias(columns, width, bias, activation, sums);
+        if (bias || activation == Activation::relu) add_bias(columns, op.columns, width, bias, activation, sums);
         kernels.transpose(columns, some.size(), sums, width, c + some.begin * columns, columns);
     });
 }

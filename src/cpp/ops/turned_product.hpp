@@ -11,9 +11,9 @@ namespace fastconv::ops {
 template <class T>
 bool turns(const RightFactor<T>& b, index_t rows, bool transpose_a, int threads);
 
-// As matmul.
+// As matmul, on at most `threads` threads.
 template <class T>
 void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool transpose_a, const T* bias,
-                    Activation activation, T* c, int num_threads);
+                    Activation activation, T* c, int threads);
 
 }  // namespace fastconv::ops
