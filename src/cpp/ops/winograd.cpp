@@ -5,10 +5,11 @@
 namespace fastconv::ops {
 namespace {
 
-// Of weights that each thread transforms for itself: a quarter of a second-level cache. 128 KB take 2 us; from
-// another processor's cache they took 10 to 50. us, 2 threads: 16x16 32 -> 32, batch 8, 132 -> 112 (forward), 136 ->
-// 116 (input gradient); 13x13 32 -> 64 with pool, batch 128, 1037 -> 1026 to 1060 -> 1030.
-constexpr index_t copied_bytes = index_t{256} << 10;
+// Of weights that each thread transforms for itself: what fits a second-level cache beside images. 128 KB take 2 us;
+// from another processor's cache they took 10 to 50. us, 2 threads, forward: 13x13 32 -> 64, one image, 34 -> 25 (1
+// thread 31); 13x13 64 -> 64 62 -> 40 (57), batch 8 256 -> 226; 28x28 64 -> 64 177 -> 154 (266); 14x14 96 -> 96,
+// batch 8, 680 -> 640; 13x13 32 -> 64 with pool, batch 128, 1060 -> 1030 or 1037 -> 1026.
+constexpr index_t copied_bytes = index_t{640} << 10;
 
 }  // namespace
 
