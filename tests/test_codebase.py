@@ -317,7 +317,7 @@ def test_readme_commands_are_those_of_ci() -> None:
     blocks = re.findall(r"```console\n(.*?)```", readme, re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line]
     assert 'pip install ".[cli]" && fastconv train mnist' in commands
-    assert 'pip install ".[test]" && pytest' in commands
+    assert 'pip install ".[test]" && pytest -n auto' in commands
     script = (ROOT / ".ci" / "run").read_text()
     assert [command for command in commands if command not in script] == []
 
