@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastconv.bench.cases import Case
 from fastconv.bench.peers import PEERS
 from fastconv.bench.processes import Contestant
@@ -10,9 +12,16 @@ from fastconv.bench.results import Measurement, Report
 PREDICTION = Case("predict", "m1", 128)
 
 
-def measured(peer: str, seconds: float, threads: int = 1, case: Case = PREDICTION) -> Measurement:
+def measured(
+    peer: str,
+    seconds: float,
+    threads: int = 1,
+    case: Case = PREDICTION,
+    peaks: Sequence[float] = (1e9, 1e9),
+) -> Measurement:
+    """Two turns of three rounds."""
     contestant = Contestant(peer, PEERS[peer].modes[case.task][0], threads, "tuned")
-    return Measurement(case, contestant, [[seconds] * 3] * 2, 0.0, 2**20)
+    return Measurement(case, contestant, [[seconds] * 3] * 2, list(peaks), 0.0, 2**20)
 
 
 def report_of(*measurements: Measurement) -> Report:

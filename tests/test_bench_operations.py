@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from fastconv.bench.cases import KINDS, OPERATIONS, Case, kind_of, operation_cas
 from fastconv.bench.comparisons import Setting, comparisons, totals
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer, set_of_layer
 from fastconv.bench.peers import EXACT, OURS, numpy_reference, ours
+from fastconv.bench.results import Measurement
 from fastconv.bench.workloads import Conv, Dense, Pooling
 from fastconv.config import Precision
 from fastconv.networks import build
@@ -241,29 +243,50 @@ def test_nothing_is_slower() -> None:
     assert operation_tables.summary_tables(report)[-1].notes == ["none"]
 
 
+def scaled(layer: Conv, one: float, two: float, peaks: Sequence[float]) -> list[Measurement]:
+    """Seconds with 1 and with 2 threads, and the peaks of these."""
+    case = Case("ops", layer.name, 1, "forward")
+    return [measured(OURS, one, 1, case), measured(OURS, two, 2, case, peaks)]
+
+
 def test_scaling_is_of_long_operations() -> None:
-    long, short = case(TWICE), case(ONCE)
-    seconds = {long: {1: 1.9e-3, 2: 1e-3}, short: {1: 0.9e-3, 2: 0.5e-3}}
+    well, badly, short = TWICE, ONCE, find_layer("vgg16-conv1_1")
     report = report_of(
-        *(
-            measured(OURS, seconds, threads, one)
-            for one, some in seconds.items()
-            for threads, seconds in some.items()
-        )
+        *scaled(well, 1.9e-3, 1e-3, [2e9, 2e9]),
+        *scaled(badly, 1.8e-3, 1e-3, [2e9, 1.95e9]),
+        *scaled(short, 0.9e-3, 0.8e-3, [2e9, 2e9]),
     )
-    found = {(c.case, c.setting.threads): c.scaling for c in comparisons(report)}
-    assert found == {
-        (long, 1): None,
-        (long, 2): pytest.approx(1.9),
-        (short, 1): None,
-        (short, 2): None,
+    report.peak_flops = {1: [1e9], 2: [2e9]}
+    found = {(c.case.subject, c.setting.threads): c.scaling for c in comparisons(report)}
+    medians = {key: None if value is None else value.median for key, value in found.items()}
+    assert medians == {
+        **{(layer.name, 1): None for layer in (well, badly, short)},
+        (well.name, 2): pytest.approx(1.9),
+        (badly.name, 2): pytest.approx(1.8),
+        (short.name, 2): None,
     }
     one, two = operation_tables.operation_tables(report)
     assert "scaling" not in one.columns
-    assert [row[-1] for row in two.groups[0][:2]] == ["1.90", ""]
+    assert [row[-1] for row in two.groups[0]] == ["1.90x", "1.80x", ""]
     (table,) = operation_tables.summary_tables(report)
-    assert table.title.startswith("Scaling of 1 operations above 1 ms, median 1.90")
-    assert table.groups[0][0][-1] == "1.90"
+    assert table.title.startswith("Scaling below 1.85x, 1 of 2, median of all 1.85x: channels_last")
+    ((row,),) = table.groups
+    assert row[0] == badly.name
+    assert row[-2:] == ["1.80x", "1.80 - 1.80"]
+    assert table.notes[0].endswith("the peak's own is 2.00x")
+
+
+def test_scaling_is_of_turns_with_all_processors() -> None:
+    slow, fast = scaled(TWICE, 2e-3, 1e-3, [2e9, 1.2e9])
+    fast.turns[1] = [2e-3] * 3
+    report = report_of(slow, fast)
+    report.peak_flops = {1: [1e9], 2: [2e9]}
+    scaling = comparisons(report)[1].scaling
+    assert scaling is not None
+    assert (scaling.lower, scaling.upper) == pytest.approx((2, 2))
+    # None has what is usual.
+    report.peak_flops[2] = [4e9]
+    assert comparisons(report)[1].scaling is None
 
 
 def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:

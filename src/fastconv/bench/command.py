@@ -94,6 +94,7 @@ EPILOG = f"""[bold]What is done[/]
   fastconv bench predict --batch 1 --threads 1  the latency of one image
   fastconv bench ops --set all --against torch --threads 2 --output benchmarks/ops
   fastconv bench ops --set resnet50,vgg16 --batch 1 --operation forward --threads 1,2
+  fastconv bench ops --set all --against none --threads 1,2   how operations scale with threads
   fastconv bench ops --set mobilenet-v1 --layer depthwise --layout channels_first --cold
   fastconv bench ops --set vgg16 --precision strict --against none --threads 1
   fastconv bench train --isa avx2 --malloc both --output results

@@ -11,13 +11,17 @@ from fastconv.bench.cases import Case, kind_of
 from fastconv.bench.layer_sets import find_layer, set_of_layer
 from fastconv.bench.processes import thread_words
 from fastconv.bench.results import Measurement, Report, fastest, grouped, thread_counts
-from fastconv.bench.statistics import Quartiles
+from fastconv.bench.statistics import Quartiles, paired_ratio
 from fastconv.config import Precision
 
 __all__ = ["Comparison", "Setting", "Total", "comparisons", "divided", "totals"]
 
 SCALED_SECONDS = 1e-3
 """With 1 thread: what is shorter is not worth waking another thread for."""
+
+STEADY = 0.95
+"""Of the usual multiply-add peak. With less the threads had no processor each, as when the host of
+a virtual machine runs two of its processors on one core, for seconds or minutes."""
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -47,13 +51,14 @@ class Comparison:
 
     Attributes:
         peer: the fastest that has as many threads; None if none has this operation.
-        scaling: time with 1 thread over time with these; None where that says nothing.
+        scaling: time with 1 thread over time with these, in turns in which the threads had a
+            processor each; None where that says nothing.
     """
 
     setting: Setting
     ours: Measurement
     peer: Measurement | None
-    scaling: float | None
+    scaling: Quartiles | None
 
     @property
     def case(self) -> Case:
@@ -118,7 +123,6 @@ def comparisons(report: Report) -> list[Comparison]:
                 continue
             if threads == 1:
                 one = ours
-            scaled = threads > 1 and one is not None and one.seconds.median >= SCALED_SECONDS
             found.append(
                 Comparison(
                     Setting(
@@ -126,7 +130,7 @@ def comparisons(report: Report) -> list[Comparison]:
                     ),
                     ours,
                     fastest(here, ours=False),
-                    ours.speed_relative_to(one).median if scaled and one else None,
+                    None if one is None else _scaling(one, ours, report.peak(threads)),
                 )
             )
     return found
@@ -145,6 +149,15 @@ def divided(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     for item in items:
         parts.setdefault(key(item), []).append(item)
     return parts
+
+
+def _scaling(one: Measurement, more: Measurement, usual_peak: float) -> Quartiles | None:
+    threads = more.contestant.threads
+    if threads == 1 or one.seconds.median < SCALED_SECONDS:
+        return None
+    turns = list(zip(one.turns, more.turns, more.peaks, strict=False))
+    steady = [turn for turn in turns if turn[2] >= STEADY * usual_peak]
+    return paired_ratio([t[0] for t in steady], [t[1] for t in steady]) if steady else None
 
 
 def _total(part: list[Comparison]) -> Total:

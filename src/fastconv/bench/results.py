@@ -23,6 +23,8 @@ class Measurement:
 
     Attributes:
         turns: seconds of each round, one list a turn.
+        peaks: multiplications and additions a second in registers directly behind each turn;
+            fastconv's alone measure it.
         idle_share: processor time over wall time, in percent of one processor, while others ran.
         peak_bytes: largest resident size of its process until then.
     """
@@ -30,6 +32,7 @@ class Measurement:
     case: Case
     contestant: Contestant
     turns: list[list[float]]
+    peaks: list[float]
     idle_share: float
     peak_bytes: int
 
@@ -105,6 +108,7 @@ class Report:
                     "seconds": m.seconds._asdict(),
                     "rounds": sum(map(len, m.turns)),
                     "turn_medians": [float(np.median(turn)) for turn in m.turns],
+                    "peaks": m.peaks,
                     "idle_share": m.idle_share,
                     "peak_bytes": m.peak_bytes,
                 }

@@ -70,6 +70,7 @@ class _Entry:
     worker: Worker
     seconds: float
     turns: list[list[float]]
+    peaks: list[float]
     idle_seconds: float = 0.0
     waited_since: float = 0.0
     waited_seconds: float = 0.0
@@ -151,7 +152,7 @@ class Runner:
                 self._problem(Problem(case, worker.contestant, "failure", str(error)))
             else:
                 waited_since = time.monotonic()
-                entries.append(_Entry(worker, reply["seconds"], [], waited_since=waited_since))
+                entries.append(_Entry(worker, reply["seconds"], [], [], waited_since=waited_since))
         return entries
 
     def _measure(self, case: Case, title: str, entries: list[_Entry], effort: Effort) -> None:
@@ -190,8 +191,8 @@ class Runner:
         if contestant.peer == OURS:
             # The speed of the processor itself, for each number of threads.
             request = {"do": "peak", "seconds": effort.turn_seconds / 8}
-            flops = float(entry.worker.ask(request)["flops"])
-            self._report.peak_flops.setdefault(contestant.threads, []).append(flops)
+            entry.peaks.append(float(entry.worker.ask(request)["flops"]))
+            self._report.peak_flops.setdefault(contestant.threads, []).append(entry.peaks[-1])
         entry.waited_since = time.monotonic()
         entry.used_seconds += entry.waited_since - start
 
@@ -200,6 +201,7 @@ class Runner:
             case,
             entry.worker.contestant,
             entry.turns,
+            entry.peaks,
             entry.idle_seconds / entry.waited_seconds if entry.waited_seconds else 0.0,
             int(entry.worker.ask({"do": "memory"})["peak_bytes"]),
         )
