@@ -6,16 +6,15 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import typer
 from rich.console import Console
 
 from fastconv import config
 from fastconv.bench import machine, output, runner
-from fastconv.bench.cases import OPERATIONS, Case, Task, operation_cases
+from fastconv.bench.cases import OPERATIONS, Case, Layout, Task, operation_cases
 from fastconv.bench.layer_sets import LAYER_SETS
 from fastconv.bench.operation_tables import operation_tables, summary_tables
 from fastconv.bench.peers import OURS, PEERS
@@ -28,37 +27,8 @@ from fastconv.bench.workloads import MODELS
 __all__ = ["bench"]
 
 
-class What(StrEnum):
-    """What to measure."""
-
-    train = "train"
-    predict = "predict"
-    ops = "ops"
-    all = "all"
-
-
-class Images(StrEnum):
-    """Layouts of images."""
-
-    channels_last = "channels_last"
-    channels_first = "channels_first"
-
-
-class Precisions(StrEnum):
-    """Names that `set_precision` takes."""
-
-    default = "default"
-    strict = "strict"
-    fast = "fast"
-
-
-class Malloc(StrEnum):
-    """Settings of glibc's allocator."""
-
-    tuned = "tuned"
-    default = "default"
-    both = "both"
-
+Malloc = Literal["tuned", "default", "both"]
+"""Settings of glibc's allocator."""
 
 BATCHES: dict[Task, tuple[int, ...]] = {"train": (128,), "predict": (1, 128, 1000)}
 
@@ -103,8 +73,9 @@ EPILOG = f"""[bold]What is done[/]
 
 def bench(
     what: Annotated[
-        What, typer.Argument(help="train: a training step; predict: a prediction; ops: operations.")
-    ] = What.all,
+        Literal[Task, "all"],
+        typer.Argument(help="train: a training step; predict: a prediction; ops: operations."),
+    ] = "all",
     against: Annotated[
         str | None,
         typer.Option(help="Peers, separated by commas, or none; all installed if not given."),
@@ -127,18 +98,18 @@ def bench(
     ] = None,
     operation: Annotated[str | None, typer.Option(help="For ops: some operations.")] = None,
     layout: Annotated[
-        Images, typer.Option(help="For ops: of images, coming and going, fastconv's and peers'.")
-    ] = Images.channels_last,
+        Layout, typer.Option(help="For ops: of images, coming and going, fastconv's and peers'.")
+    ] = "channels_last",
     cold: Annotated[
         bool, typer.Option("--cold", help="For ops: inputs and results in memory, not in a cache.")
     ] = False,
     precision: Annotated[
-        Precisions, typer.Option(help="For ops: what fastconv may use, as by set_precision.")
-    ] = Precisions.default,
+        config.Precision, typer.Option(help="For ops: what fastconv may use, as by set_precision.")
+    ] = "default",
     malloc: Annotated[
         Malloc,
         typer.Option(help="Allocator of all contestants: tuned to keep memory, as it is, or both."),
-    ] = Malloc.tuned,
+    ] = "tuned",
     isa: Annotated[
         str | None,
         typer.Option(help=f"Hold everyone to a level: {', '.join(ISA_ENVIRONMENTS)}."),
@@ -166,8 +137,8 @@ def bench(
     if isa is not None and isa not in config.available_isas():
         levels = ", ".join(config.available_isas())
         raise typer.BadParameter(f"this machine and build have {levels}.", param_hint="--isa")
-    allocators = list(MALLOC_ENVIRONMENTS) if malloc == Malloc.both else [malloc.value]
-    tasks: tuple[Task, ...] = get_args(Task) if what == What.all else (what.value,)
+    allocators = list(MALLOC_ENVIRONMENTS) if malloc == "both" else [malloc]
+    tasks: tuple[Task, ...] = get_args(Task) if what == "all" else (what,)
     sizes = numbers("--batch", batch)
     set_names = None if layer_set == "all" else layer_set
     sets = [LAYER_SETS[name] for name in chosen("--set", set_names, list(LAYER_SETS))]
@@ -205,8 +176,8 @@ def bench(
                         operations,
                         size,
                         cold=cold,
-                        layout=layout.value,
-                        precision=precision.value,
+                        layout=layout,
+                        precision=precision,
                     )
                 ]
             else:
