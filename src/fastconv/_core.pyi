@@ -96,6 +96,58 @@ def conv2d_max_pool2d_gradients(
     relu: bool,
     num_threads: int,
 ) -> None: ...
+def plain_conv2d(
+    x: object,
+    kernel: object,
+    bias: object,
+    strides: object,
+    padding: object,
+    dilation_rate: object,
+    groups: object,
+    activation: object,
+    data_format: object,
+    out: object,
+    num_threads: object,
+) -> FloatArray | None: ...
+def plain_max_pool2d(
+    x: object,
+    pool_size: object,
+    strides: object,
+    padding: object,
+    dilation_rate: object,
+    ceil_mode: object,
+    return_argmax: object,
+    data_format: object,
+    out: object,
+    num_threads: object,
+) -> FloatArray | tuple[FloatArray, Int64Array] | None: ...
+def plain_max_pool2d_gradient(
+    grad: object,
+    argmax: object,
+    input_shape: object,
+    data_format: object,
+    out: object,
+    num_threads: object,
+) -> FloatArray | None: ...
+def plain_average_pool2d(
+    x: object,
+    pool_size: object,
+    strides: object,
+    padding: object,
+    data_format: object,
+    out: object,
+    num_threads: object,
+) -> FloatArray | None: ...
+def plain_average_pool2d_gradient(
+    grad: object,
+    input_shape: object,
+    pool_size: object,
+    strides: object,
+    padding: object,
+    data_format: object,
+    out: object,
+    num_threads: object,
+) -> FloatArray | None: ...
 def matmul(
     a: FloatArray,
     b: FloatArray,

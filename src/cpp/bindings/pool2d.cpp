@@ -1,9 +1,12 @@
 // Max and average pooling and their gradients.
 #include "ops/pool2d.hpp"
 
+#include <algorithm>
+
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/geometry.hpp"
+#include "bindings/plain.hpp"
 
 namespace fastconv::bindings {
 namespace {
@@ -78,6 +81,114 @@ void average_pool2d_gradient(const py::array& grad, const py::array& dx, const P
     });
 }
 
+using Dims4 = std::array<index_t, 4>;
+
+Dims4 dims_of(const py::array& images) {
+    return {images.shape(0), images.shape(1), images.shape(2), images.shape(3)};
+}
+
+// `input_shape` as the dimensions of NHWC images.
+bool read_dims(py::handle input_shape, Dims4& dims) {
+    if (!PyTuple_CheckExact(input_shape.ptr()) || PyTuple_GET_SIZE(input_shape.ptr()) != 4) return false;
+    for (std::size_t i = 0; i < 4; ++i)
+        if (!read_int(PyTuple_GET_ITEM(input_shape.ptr(), static_cast<Py_ssize_t>(i)), 1, dims[i])) return false;
+    return true;
+}
+
+// Geometry of windows over `dims`, and the dimensions of their results.
+struct PlainPool {
+    PoolIntegers geometry;
+    Dims4 results;
+
+    // Not of empty images, of which nobody asks whether each window has a cell.
+    bool read(const Dims4& dims, py::handle pool_size, py::handle strides, py::handle padding,
+              py::handle dilation_rate) {
+        PlainWindows w;
+        if (std::find(dims.begin(), dims.end(), 0) != dims.end() || !read_pair(pool_size, 1, w.size) ||
+            !w.read(strides.is_none() ? pool_size : strides, padding, dilation_rate, {dims[1], dims[2]}))
+            return false;
+        const auto [top, bottom] = w.vertical_padding;
+        const auto [left, right] = w.horizontal_padding;
+        geometry = {w.size[0],     w.size[1], w.strides[0], w.strides[1], w.dilation[0],
+                    w.dilation[1], top,       bottom,       left,         right};
+        try {
+            const ops::Pool2dShape s = pool2d_shape(geometry, dims[0], dims[1], dims[2], dims[3]);
+            results = {s.batch, s.out_height, s.out_width, s.channels};
+            return true;
+        } catch (const std::invalid_argument&) {
+            return false;
+        }
+    }
+};
+
+bool are_plain_options(py::handle data_format, py::handle out, py::handle num_threads) {
+    return is_text(data_format, "channels_last") && is_plain_or_none(out, 4) && num_threads.is_none();
+}
+
+// Windows of 2x2 of an image of 8x8x3 in 0.9 us instead of 2.2; means in 0.85 instead of 1.9.
+py::object plain_max_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
+                            py::handle dilation_rate, py::handle ceil_mode, py::handle return_argmax,
+                            py::handle data_format, py::handle out, py::handle num_threads) {
+    if (!is_plain(x, 4) || !are_plain_options(data_format, out, num_threads) || ceil_mode.ptr() != Py_False ||
+        !is_bool(return_argmax))
+        return py::none();
+    const auto images = py::reinterpret_borrow<py::array>(x);
+    PlainPool pool;
+    if (!pool.read(dims_of(images), pool_size, strides, padding, dilation_rate)) return py::none();
+    return unless_refused([&]() -> py::object {
+        const py::array y = plain_result(out, pool.results, images);
+        OptionalArray argmax;
+        if (return_argmax.ptr() == Py_True) argmax = empty(pool.results, py::dtype::of<std::int64_t>());
+        max_pool2d(images, y, argmax, pool.geometry, 0);
+        if (argmax) return py::make_tuple(y, *argmax);
+        return y;
+    });
+}
+
+py::object plain_max_pool2d_gradient(py::handle grad, py::handle argmax, py::handle input_shape,
+                                     py::handle data_format, py::handle out, py::handle num_threads) {
+    Dims4 dims;
+    if (!is_plain(grad, 4) || !is_plain(argmax, 4) || !read_dims(input_shape, dims) ||
+        !are_plain_options(data_format, out, num_threads))
+        return py::none();
+    const auto values = py::reinterpret_borrow<py::array>(grad);
+    if (values.shape(0) != dims[0] || values.shape(3) != dims[3]) return py::none();
+    return unless_refused([&]() -> py::object {
+        const py::array dx = plain_result(out, dims, values);
+        max_pool2d_gradient(values, py::reinterpret_borrow<py::array>(argmax), dx, 0);
+        return dx;
+    });
+}
+
+py::object plain_average_pool2d(py::handle x, py::handle pool_size, py::handle strides, py::handle padding,
+                                py::handle data_format, py::handle out, py::handle num_threads) {
+    if (!is_plain(x, 4) || !are_plain_options(data_format, out, num_threads)) return py::none();
+    const auto images = py::reinterpret_borrow<py::array>(x);
+    PlainPool pool;
+    if (!pool.read(dims_of(images), pool_size, strides, padding, py::int_(1))) return py::none();
+    return unless_refused([&]() -> py::object {
+        const py::array y = plain_result(out, pool.results, images);
+        average_pool2d(images, y, pool.geometry, 0);
+        return y;
+    });
+}
+
+py::object plain_average_pool2d_gradient(py::handle grad, py::handle input_shape, py::handle pool_size,
+                                         py::handle strides, py::handle padding, py::handle data_format,
+                                         py::handle out, py::handle num_threads) {
+    Dims4 dims;
+    PlainPool pool;
+    if (!is_plain(grad, 4) || !are_plain_options(data_format, out, num_threads) || !read_dims(input_shape, dims) ||
+        !pool.read(dims, pool_size, strides, padding, py::int_(1)))
+        return py::none();
+    const auto values = py::reinterpret_borrow<py::array>(grad);
+    return unless_refused([&]() -> py::object {
+        const py::array dx = plain_result(out, dims, values);
+        average_pool2d_gradient(values, dx, pool.geometry, 0);
+        return dx;
+    });
+}
+
 }  // namespace
 
 void bind_pool2d(py::module_& m) {
@@ -90,6 +201,15 @@ void bind_pool2d(py::module_& m) {
     m.def("average_pool2d", &average_pool2d, arg("x"), arg("y"), arg("geometry"), arg("num_threads"));
     m.def("average_pool2d_gradient", &average_pool2d_gradient, arg("grad"), arg("dx"), arg("geometry"),
           arg("num_threads"));
+    m.def("plain_max_pool2d", &plain_max_pool2d, arg("x"), arg("pool_size"), arg("strides"), arg("padding"),
+          arg("dilation_rate"), arg("ceil_mode"), arg("return_argmax"), arg("data_format"), arg("out"),
+          arg("num_threads"));
+    m.def("plain_max_pool2d_gradient", &plain_max_pool2d_gradient, arg("grad"), arg("argmax"), arg("input_shape"),
+          arg("data_format"), arg("out"), arg("num_threads"));
+    m.def("plain_average_pool2d", &plain_average_pool2d, arg("x"), arg("pool_size"), arg("strides"), arg("padding"),
+          arg("data_format"), arg("out"), arg("num_threads"));
+    m.def("plain_average_pool2d_gradient", &plain_average_pool2d_gradient, arg("grad"), arg("input_shape"),
+          arg("pool_size"), arg("strides"), arg("padding"), arg("data_format"), arg("out"), arg("num_threads"));
 }
 
 }  // namespace fastconv::bindings

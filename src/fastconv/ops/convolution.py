@@ -91,6 +91,21 @@ def conv2d(
     >>> conv2d(image, np.ones((2, 2, 1, 1), np.float32))[0, :, :, 0].tolist()
     [[8.0, 12.0], [20.0, 24.0]]
     """
+    done = _core.plain_conv2d(
+        x,
+        kernel,
+        bias,
+        strides,
+        padding,
+        dilation_rate,
+        groups,
+        activation,
+        data_format,
+        out,
+        num_threads,
+    )
+    if done is not None:
+        return done
     operation = "conv2d"
     x = float_array(operation, "x", x, rank=4)
     kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)

@@ -113,6 +113,20 @@ def max_pool2d(
     >>> y.ravel().tolist(), argmax.ravel().tolist()
     ([5.0, 9.0], [1, 5])
     """
+    done = _core.plain_max_pool2d(
+        x,
+        pool_size,
+        strides,
+        padding,
+        dilation_rate,
+        ceil_mode,
+        return_argmax,
+        data_format,
+        out,
+        num_threads,
+    )
+    if done is not None:
+        return done
     operation = "max_pool2d"
     x = float_array(operation, "x", x, rank=4)
     shape, geometry = pool2d_plan(
@@ -175,6 +189,9 @@ def max_pool2d_gradient(
     >>> max_pool2d_gradient(grad, argmax, (1, 2, 2, 1)).ravel().tolist()
     [0.0, 0.0, 7.0, 0.0]
     """
+    done = _core.plain_max_pool2d_gradient(grad, argmax, input_shape, data_format, out, num_threads)
+    if done is not None:
+        return done
     operation = "max_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
     shape = max_pool2d_gradient_plan(operation, grad.shape, input_shape, data_format)
@@ -233,6 +250,9 @@ def average_pool2d(
     >>> average_pool2d(image, (1, 2), padding="same").ravel().tolist()
     [1.5, 6.0]
     """
+    done = _core.plain_average_pool2d(x, pool_size, strides, padding, data_format, out, num_threads)
+    if done is not None:
+        return done
     operation = "average_pool2d"
     x = float_array(operation, "x", x, rank=4)
     shape, geometry = pool2d_plan(operation, x.shape, data_format, pool_size, strides, padding)
@@ -287,6 +307,11 @@ def average_pool2d_gradient(
     >>> average_pool2d_gradient(grad, (1, 1, 2, 1), (1, 2)).ravel().tolist()
     [1.0, 1.0]
     """
+    done = _core.plain_average_pool2d_gradient(
+        grad, input_shape, pool_size, strides, padding, data_format, out, num_threads
+    )
+    if done is not None:
+        return done
     operation = "average_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
     shape, geometry = average_pool2d_gradient_plan(
