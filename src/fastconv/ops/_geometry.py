@@ -99,7 +99,6 @@ def pool2d_plan(
     return PoolPlan(result_shape, pool_geometry(windows))
 
 
-@remembered
 def max_pool2d_gradient_plan(
     operation: str, grad_shape: tuple[int, ...], input_shape: Sequence[int], data_format: DataFormat
 ) -> tuple[int, int, int, int]:
@@ -110,7 +109,6 @@ def max_pool2d_gradient_plan(
     return image_shape(batch, (height, width), channels, data_format)
 
 
-@remembered
 def average_pool2d_gradient_plan(
     operation: str,
     grad_shape: tuple[int, ...],
