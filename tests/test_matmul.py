@@ -56,6 +56,10 @@ SIZES = {
     "few_rows": (4, 70, 67),
     "turned": (95, 700, 33),
     "turned_on_every_level": (32, 784, 101),
+    "direct": (131, 201, 100),
+    "direct_deep": (131, 700, 67),
+    "direct_whole_vectors": (48, 530, 128),
+    "direct_in_many_items": (700, 201, 35),
     **{
         f"tail_{m}_{k}_{n}": (m, k, n)
         for m, k, n in zip(TAILS, TAILS[7:] + TAILS[:7], TAILS[::-1], strict=True)
@@ -122,6 +126,10 @@ def test_integers_are_exact(size: Size, dtype: type) -> None:
         "m1_dense",
         "turned",
         "turned_on_every_level",
+        "direct",
+        "direct_deep",
+        "direct_whole_vectors",
+        "direct_in_many_items",
     ],
 )
 def test_bits_do_not_depend_on_the_thread_count(
@@ -155,7 +163,8 @@ def test_real_values_are_within_the_bound(size: Size, dtype: type) -> None:
         assert_within_bound(y, expected, magnitude, size[1])
 
 
-# Where a row alone is computed another way than many: in place, streamed, with a copy of b, turned.
+# Where a row alone is computed another way than many: in place, streamed, with a copy of b, turned,
+# direct.
 ROW_OF_BATCH_SIZES = [
     (9, 1600, 10),
     (67, 33, 65),
@@ -168,6 +177,9 @@ ROW_OF_BATCH_SIZES = [
     (9, 1024, 70),
     (95, 700, 33),
     (32, 784, 101),
+    (131, 201, 100),
+    (131, 700, 67),
+    (48, 530, 128),
 ]
 
 

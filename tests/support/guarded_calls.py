@@ -19,7 +19,15 @@ from support.arrays import DTYPES, integers
 from support.cases import CONVOLUTIONS, POOLINGS
 from support.guard_pages import beside_guard_page
 
-MATRICES = ((1, 1, 1), (5, 7, 3), (17, 33, 9), (33, 16, 65), (67, 31, 47), (64, 64, 64))
+MATRICES = (
+    (1, 1, 1),
+    (5, 7, 3),
+    (17, 33, 9),
+    (33, 16, 65),
+    (67, 31, 47),
+    (64, 64, 64),
+    (131, 201, 100),
+)
 
 
 def convolutions(place: Callable[[Any], Any]) -> None:

@@ -5,6 +5,7 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/blocked_kernel_gradient.hpp"
+#include "ops/direct_product.hpp"
 #include "ops/right_factor.hpp"
 #include "ops/streaming.hpp"
 #include "ops/turned_product.hpp"
@@ -77,7 +78,10 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         return outer_product(rows, columns, a, b, c, num_threads);
     const RightFactor<T> factor(columns, depth, b, transpose_b);
     const double work = work_of(rows, columns, depth);
-    if (const int at_hand = runtime::thread_count(rows, work, num_threads); turns(factor, rows, transpose_a, at_hand))
+    const int at_hand = runtime::thread_count(rows, work, num_threads);
+    if (reads_directly(factor, rows, transpose_a))
+        return direct_product(factor, rows, a, transpose_a, bias, activation, c, at_hand);
+    if (turns(factor, rows, transpose_a, at_hand))
         return turned_product(factor, rows, a, transpose_a, bias, activation, c, at_hand);
     // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
     if (transpose_a && plain && rows > 1 && depth >= packed_depth) {

@@ -52,7 +52,8 @@ index_t blocks_at_once(const RightFactor<T>& factor) {
     return std::clamp<index_t>(block_bytes / bytes, 1, factor.blocks);
 }
 
-// The product for `rows` rows, one tile of them after the other.
+}  // namespace
+
 template <class T>
 void multiply_by_tiles(kernels::BatchReduce<T> op, index_t rows, index_t tallest) {
     if (op.columns <= op.block_vectors * dispatch::active<T>().lanes) {
@@ -67,8 +68,6 @@ void multiply_by_tiles(kernels::BatchReduce<T> op, index_t rows, index_t tallest
         if (op.start) op.start += op.rows * op.c_row_stride;
     }
 }
-
-}  // namespace
 
 template <class T>
 RightFactor<T>::RightFactor(index_t columns_, index_t depth_, const T* b_, bool transposed_)
@@ -275,6 +274,8 @@ bool StreamedMatrix<T>::ends_in_b(index_t block, Range strip) const {
     return (strip.end - 1) * factor_.columns + columns <= factor_.depth * factor_.columns;
 }
 
+template void multiply_by_tiles(kernels::BatchReduce<float>, index_t, index_t);
+template void multiply_by_tiles(kernels::BatchReduce<double>, index_t, index_t);
 template struct RightFactor<float>;
 template struct RightFactor<double>;
 template class PreparedMatrix<float>;

@@ -34,6 +34,10 @@ struct RightFactor {
     index_t packed_size(index_t block_count, index_t row_count) const { return block_count * row_count * width; }
 };
 
+// The product for `rows` rows, one tile of them after the other: c is then written along its rows.
+template <class T>
+void multiply_by_tiles(kernels::BatchReduce<T> op, index_t rows, index_t tallest);
+
 // All of b in the order in which the kernels read it, for many rows and for repeated use.
 template <class T>
 class PreparedMatrix {

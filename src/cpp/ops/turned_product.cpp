@@ -39,7 +39,8 @@ bool is_read_in_place(index_t rows, index_t columns, index_t depth, index_t widt
     return bytes<T>(width) >= long_row || columns <= 2 * width || bytes<T>(rows * depth) <= near_bytes * threads;
 }
 
-// `sums` is [columns][stride], of which `rows` are used.
+}  // namespace
+
 template <class T>
 void add_bias(index_t columns, index_t rows, index_t stride, const T* bias, Activation activation, T* sums) {
     const bool relu = activation == Activation::relu;
@@ -52,10 +53,9 @@ void add_bias(index_t columns, index_t rows, index_t stride, const T* bias, Acti
     }
 }
 
-}  // namespace
-
 // Multiply-adds of vectors for each step of the depth, this way and the other. Time of the other way over that of
-// this one, float32, 2 threads on Zen 4, for x (samples x inputs) and a kernel of `outputs` columns; * = turned:
+// this one, float32, 2 threads on Zen 4, for x (samples x inputs) and a kernel of `outputs` columns; * = turned, if
+// neither is direct_product:
 //
 //                               forward, outputs             kernel gradient             input gradient
 //           samples x inputs    40     64    100    128      40     64    100    128      40    100    256
@@ -150,6 +150,8 @@ void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool tran
     });
 }
 
+template void add_bias(index_t, index_t, index_t, const float*, Activation, float*);
+template void add_bias(index_t, index_t, index_t, const double*, Activation, double*);
 template bool turns(const RightFactor<float>&, index_t, bool, int);
 template bool turns(const RightFactor<double>&, index_t, bool, int);
 template void turned_product(const RightFactor<float>&, index_t, const float*, bool, const float*, Activation, float*,

@@ -16,4 +16,8 @@ template <class T>
 void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool transpose_a, const T* bias,
                     Activation activation, T* c, int threads);
 
+// To sums [columns][stride], of which `rows` of each column are used; `bias` may be null.
+template <class T>
+void add_bias(index_t columns, index_t rows, index_t stride, const T* bias, Activation activation, T* sums);
+
 }  // namespace fastconv::ops
