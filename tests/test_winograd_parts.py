@@ -60,6 +60,11 @@ INPUT_GRADIENTS = (
     ConvCase("wide_row", (1, 12, 301, 3), (7, 7, 3, 64), strides=2, padding=3),
     ConvCase("left_over", (1, 46, 67, 3), (11, 11, 3, 64), strides=4, padding=((1, 2), (3, 0))),
     ConvCase("many_rows", (1, 65, 63, 4), (7, 7, 4, 64), strides=(1, 2), padding=((5, 6), (0, 3))),
+    ConvCase("one_part", (3, 32, 32, 3), (3, 3, 3, 32)),
+    ConvCase("one_part_of_one_channel", (3, 28, 28, 1), (3, 3, 1, 32)),
+    ConvCase("one_part_of_two", (2, 21, 24, 2), (3, 3, 2, 16), padding=1),
+    ConvCase("one_part_of_four", (1, 19, 43, 4), (3, 3, 4, 48), padding=((2, 0), (1, 2))),
+    ConvCase("one_part_in_a_wide_row", (1, 3, 421, 3), (3, 3, 3, 64), padding=1),
 )
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 kernel_cases = pytest.mark.parametrize("case", KERNEL_GRADIENTS, ids=str)
@@ -202,6 +207,15 @@ def test_direct_sums_elsewhere(case: ConvCase) -> None:
     dx = gradient_of_x(x, kernel, grad, case)
     with strict_precision():
         assert_same_bits(y, ops.conv2d(x, kernel, bias, **case.options))
+        assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_small_images_have_direct_input_gradients(channels: int) -> None:
+    case = ConvCase("small", (4, 16, 16, channels), (3, 3, channels, 32), padding=1)
+    x, kernel, _, grad = real_arrays(case)
+    dx = gradient_of_x(x, kernel, grad, case)
+    with strict_precision():
         assert_same_bits(dx, gradient_of_x(x, kernel, grad, case))
 
 

@@ -27,6 +27,7 @@ void register_winograd(Kernels& table) noexcept;
 void register_winograd_conv_pool(Kernels& table) noexcept;
 void register_winograd_few(Kernels& table) noexcept;
 void register_winograd_few_gradient(Kernels& table) noexcept;
+void register_winograd_few_input_gradient(Kernels& table) noexcept;
 void register_winograd_parts(Kernels& table) noexcept;
 
 }  // namespace fastconv::FASTCONV_LEVEL

@@ -27,6 +27,7 @@ Kernels make_kernels() noexcept {
     register_winograd_conv_pool(table);
     register_winograd_few(table);
     register_winograd_few_gradient(table);
+    register_winograd_few_input_gradient(table);
     register_winograd_parts(table);
     return table;
 }

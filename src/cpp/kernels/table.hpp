@@ -246,6 +246,7 @@ struct KernelsOf {
     void (*winograd_few_pool)(const WinogradFewPool<T>&) noexcept;
     bool (*winograd_few_output)(const WinogradFewOutput<T>&) noexcept;  // false if some Y + bias is not finite
     void (*winograd_few_gradient)(const WinogradFewGradient<T>&) noexcept;
+    void (*winograd_few_input_gradient)(const WinogradFewInputGradient<T>&) noexcept;
     void (*pair_sums)(const PairSums<T>&) noexcept;
     // False if some Y is not finite; null where registers are too few.
     bool (*winograd_parts)(const WinogradParts<T>&) noexcept;
@@ -266,6 +267,10 @@ struct KernelsOf {
 
     // out (columns x rows) = transpose of in (rows x columns).
     void (*transpose)(index_t rows, index_t columns, const T* in, index_t in_stride, T* out,
+                      index_t out_stride) noexcept;
+    // out[c * out_stride + i] = rows[i][c], i < count and c < columns, both whole vectors; rows[i][ahead + c] is
+    // asked for.
+    void (*turn_rows)(const T* const* rows, index_t count, index_t columns, index_t ahead, T* out,
                       index_t out_stride) noexcept;
     // out[(c / width) * panel_stride + r * width + c % width] = in[r * in_stride + c], r < rows, c < columns.
     void (*pack_panels)(index_t rows, index_t columns, const T* in, index_t in_stride, index_t width, T* out,

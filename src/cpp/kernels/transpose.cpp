@@ -105,11 +105,39 @@ void transpose(index_t rows, index_t columns, const T* in, index_t in_stride, T*
         transpose_rows<T, false>(rows, columns, in, in_stride, out, out_stride);
 }
 
+// A vector of columns at a time, so that an address of a row serves V / n pieces of it.
+template <class T>
+void turn_rows(const T* const* rows, index_t count, index_t columns, index_t ahead, T* out,
+               index_t out_stride) noexcept {
+    constexpr int V = lanes<T>, n = piece_lanes<T>, Pieces = V / n;
+    for (index_t r = 0; r < count; r += V, rows += V) {
+        for (index_t c = 0; c < columns; c += V) {
+            vec<T> column[Pieces][n];
+            FASTCONV_UNROLL for (int i = 0; i < n; ++i) {
+                const T* from[Pieces];
+                FASTCONV_UNROLL for (int piece = 0; piece < Pieces; ++piece) {
+                    from[piece] = rows[n * piece + i] + c;
+                    prefetch_far(from[piece] + ahead);
+                }
+                FASTCONV_UNROLL for (int part = 0; part < Pieces; ++part) column[part][i] =
+                    load_pieces<T>([&](int piece) { return from[piece] + part * n; });
+            }
+            T* to = out + c * out_stride + r;
+            FASTCONV_UNROLL for (int part = 0; part < Pieces; ++part) {
+                turn<T, n>(column[part]);
+                FASTCONV_UNROLL for (int i = 0; i < n; ++i, to += out_stride) store(to, column[part][i]);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void register_transpose(Kernels& table) noexcept {
     table.f32.transpose = transpose<float>;
     table.f64.transpose = transpose<double>;
+    table.f32.turn_rows = turn_rows<float>;
+    table.f64.turn_rows = turn_rows<double>;
 }
 
 }  // namespace fastconv::FASTCONV_LEVEL

@@ -163,4 +163,19 @@ struct WinogradFewGradient {
     index_t position_stride;
 };
 
+// z[((4p + q) * channels + c) * z_stride + n] = sum over k < depth of u[k][4p + q][c] * G[p][q][k][n] for tiles n,
+// whole vectors of them, where G = A g A^T of
+//   g[i][j][k][n] = grad[(2i + j) * position_stride + k * grad_stride + n]
+// but without the sign of A's last row, which u takes. u is dense, channels at most few_channels.
+template <class T>
+struct WinogradFewInputGradient {
+    const T* grad;
+    index_t position_stride, grad_stride;
+    const T* u;
+    index_t depth, tiles;
+    int channels;
+    T* z;
+    index_t z_stride;
+};
+
 }  // namespace fastconv::kernels

@@ -35,7 +35,6 @@ PartsAxis::PartsAxis(index_t kernel, index_t stride) {
 namespace {
 
 constexpr index_t most_channels = 4;
-constexpr index_t widest = index_t{1} << 20;  // elements of a row of x, so that offsets fit 32 bits
 constexpr double run_cost =
     16;  // products that take the time of transforming the inputs of an entry and run of tiles
 
@@ -92,7 +91,7 @@ runtime::Buffer<T> parts_weights(const Conv2dShape& s, const PartsAxis& row_axis
 template <class T>
 bool parts_serve(const Conv2dShape& s) {
     return s.groups == 1 && s.dilation_height == 1 && s.dilation_width == 1 && s.in_channels > 0 &&
-           s.in_channels <= most_channels && s.in_width * s.in_channels <= widest && s.output_size() > 0 &&
+           s.in_channels <= most_channels && s.in_width * s.in_channels <= widest_of_parts && s.output_size() > 0 &&
            s.out_channels % dispatch::active<T>().lanes == 0 && (s.kernel_height > 3 || s.kernel_width > 3) &&
            runtime::precision() != runtime::Precision::strict;
 }

@@ -12,6 +12,7 @@
 
 namespace fastconv::ops {
 
+constexpr index_t widest_of_parts = index_t{1} << 20;  // elements of a row of x, so that offsets fit 32 bits
 constexpr index_t tiles_together = 4;  // share a load of weights: runs of tiles are whole groups, but for the last
 
 // A product along one axis.

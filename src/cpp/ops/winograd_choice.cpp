@@ -123,6 +123,20 @@ double expected_gain_of_few(const Conv2dShape& s, Direction direction, bool many
     return (many_registers ? few_gain : few_gain_of_16_registers) * used / cost;
 }
 
+// The input gradient of few channels beside one product for each tap, 1 thread, batch 16 (the largest: 2) and 1:
+//
+//                          AVX-512        AVX2         x86-64-v2
+//   28x28     1 -> 64   1.31   1.15    1.18   1.11    1.35   1.24
+//   28x28     1 -> 16   1.16   0.99    1.51   1.15    1.38   1.28
+//   32x32     3 -> 32   1.63   1.30    1.35   1.27    2.03   1.68
+//   32x32     4 -> 32   1.20   1.22    1.30   1.13    1.31   1.27
+//   224x224   3 -> 64   1.21   1.39    1.10   1.27    2.42   2.44
+//   14x14     3 -> 64   1.41   1.01    1.01   0.85    1.58   1.39
+//   14x14     1 -> 16   1.10   0.89    1.11   0.91    1.30   0.99
+//   9x9       3 -> 64   1.28   0.84    0.88   0.75    1.16   1.14
+//   8x8       1 -> 64   0.84   0.81    0.66   0.79    0.87   0.83
+constexpr index_t fewest_tiles_of_input_gradient = 100;
+
 template <class T>
 bool is_served(const Conv2dShape& s) {
     const index_t lanes = dispatch::active<T>().lanes, filters = s.group_out_channels();
@@ -146,7 +160,10 @@ index_t winograd_outputs(const Conv2dShape& s, Direction direction) {
 template <class T>
 bool winograd_few_pays(const Conv2dShape& s, Direction direction) {
     const auto& kernels = dispatch::active<T>();
-    if (direction == Direction::input_gradient || !is_served<T>(s) || s.groups > 1) return false;
+    if (!is_served<T>(s) || s.groups > 1) return false;
+    if (direction == Direction::input_gradient)
+        return s.in_channels <= kernels::few_channels &&
+               TileGrid::of(s.out_height, s.out_width).per_image() >= fewest_tiles_of_input_gradient;
     const int most = direction == Direction::forward ? kernels.winograd_few_forward : kernels::few_channels;
     const bool many_registers = kernels.winograd_conv_pool != nullptr;
     return s.in_channels <= most && expected_gain_of_few(s, direction, many_registers) >= enough;

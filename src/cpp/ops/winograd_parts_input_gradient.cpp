@@ -8,6 +8,8 @@
 // sum of some row products of its own row of tiles and of `history` rows of tiles before it, which are kept. Last a
 // transposition puts the places of the periods side by side.
 //
+// A 3x3 kernel with stride 1 is one part: each position has one entry a channel, and a kernel of its own multiplies.
+//
 // Registers are those of batch_reduce. Tiles are taken in blocks of two vectors, so that grad's part of a block and
 // its sums stay near the first-level cache: of the 16 positions 4 are grad itself, 12 one addition each.
 #include "ops/winograd_parts_input_gradient.hpp"
@@ -19,7 +21,9 @@
 #include <vector>
 
 #include "ops/parts.hpp"
+#include "ops/signed_terms.hpp"
 #include "ops/winograd.hpp"
+#include "ops/winograd_choice.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -28,7 +32,8 @@ namespace {
 constexpr index_t z_bytes = index_t{512} << 10;  // half of a second-level cache
 constexpr index_t most_group = 16;
 constexpr index_t block_vectors_of_tiles = 2;  // 1 and 3 take as long
-constexpr int second_level = 2;                // of the caches, to __builtin_prefetch
+constexpr index_t most_lanes = 16;
+constexpr int second_level = 2;  // of the caches, to __builtin_prefetch
 
 // Times as fast as the products tap by tap, measured and expected; Zen 4, float32, 1 thread, batch 8 to 32:
 //
@@ -47,21 +52,14 @@ constexpr int second_level = 2;                // of the caches, to __builtin_pr
 // (x86-64-v2: 1.7 to 3.5 for the first nine but 11x11, 0.98.)
 constexpr double tile_cost = 120, enough = 1.1;
 
-// What a value is the sum of: the first terms added, the last ones subtracted.
-struct SignedTerms {
-    std::vector<kernels::ShiftedTerm> terms;
-    index_t subtracted = 0;
-
-    void add(index_t offset, int sign) {
-        const auto at = sign > 0 ? terms.end() - subtracted : terms.end();
-        terms.insert(at, {offset, 0, std::numeric_limits<std::int32_t>::max()});
-        subtracted += sign < 0 ? 1 : 0;
-    }
-};
-
 template <class T>
 class PartsInputGradient {
   public:
+    // One part of the kernel, all of it.
+    static bool is_few(const Conv2dShape& s) {
+        return s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1;
+    }
+
     PartsInputGradient(const Conv2dShape& s, const T* kernel, const T* bias, Activation activation)
         : kernels_(dispatch::active<T>()),
           s_(s),
@@ -78,7 +76,9 @@ class PartsInputGradient {
           gap_((s.kernel_width + s.stride_width - 1) / (2 * s.stride_width)),
           history_((s.kernel_height + s.stride_height - 1) / (2 * s.stride_height)),
           run_(std::max(tiles_ + gap_, periods_)),
-          weights_(parts_weights(s, rows_, columns_, kernel, s.out_channels)) {
+          few_(is_few(s)),
+          weights_(parts_weights(s, rows_, columns_, kernel, s.out_channels)),
+          zeros_(static_cast<std::size_t>(s.out_channels)) {
         const index_t lanes = kernels_.lanes;
         const auto columns = [&](index_t rows) { return pieces(gap_ + rows * run_, lanes) * lanes; };
         group_ = 1;
@@ -92,6 +92,8 @@ class PartsInputGradient {
         block_ = std::min<index_t>(block_vectors_of_tiles, kernels_.block_vectors) * lanes;
         collect_terms();
         turn_signs();
+        if (few_) turn_weights();
+        std::fill_n(zeros_.data(), s.out_channels, T(0));
     }
 
     // Rows of dx, in periods, counted from the first that is padding.
@@ -180,6 +182,13 @@ class PartsInputGradient {
             }
     }
 
+    // [k][entry]
+    void turn_weights() {
+        runtime::Buffer<T> turned(static_cast<std::size_t>(entries_ * s_.out_channels));
+        kernels_.transpose(entries_, s_.out_channels, weights_.data(), s_.out_channels, turned.data(), entries_);
+        weights_ = std::move(turned);
+    }
+
     index_t depth(int p, int q) const {
         return static_cast<index_t>(rows_.of[p].size() * columns_.of[q].size()) * s_.in_channels;
     }
@@ -198,26 +207,17 @@ class PartsInputGradient {
 
     // The outputs (p, q) of the tiles of some columns of z, [p][q][k][column].
     void take_block(index_t first_row, index_t rows, Range columns, const T* grad, T* taken) const {
-        const index_t pixel = s_.out_channels, width = columns.size(), size = pixel * width;
+        const index_t pixel = s_.out_channels, width = columns.size();
+        const T* pixels[block_vectors_of_tiles * most_lanes];
         for (index_t p = 0; p < 2; ++p) {
-            for (index_t q = 0; q < 2; ++q, taken += size) {
-                index_t done = columns.begin;
-                const auto clear = [&](index_t end) {
-                    if (done < end)
-                        for (index_t k = 0; k < pixel; ++k)
-                            std::fill(taken + k * width + done - columns.begin,
-                                      taken + k * width + end - columns.begin, T(0));
-                };
+            for (index_t q = 0; q < 2; ++q, taken += pixel * width) {
+                std::fill_n(pixels, width, zeros_.data());
                 for_tiles(first_row, rows, p, columns, [&](index_t h, Range own, index_t start) {
-                    own.end = std::min(own.end, start + (s_.out_width + 1 - q) / 2);
-                    if (own.begin >= own.end) return;
-                    clear(own.begin);
-                    kernels_.transpose(own.size(), pixel,
-                                       grad + (h * s_.out_width + 2 * (own.begin - start) + q) * pixel, 2 * pixel,
-                                       taken + own.begin - columns.begin, width);
-                    done = own.end;
+                    const index_t end = std::min(own.end, start + (s_.out_width + 1 - q) / 2);
+                    const T* from = grad + (h * s_.out_width + 2 * (own.begin - start) + q) * pixel;
+                    for (index_t n = own.begin; n < end; ++n, from += 2 * pixel) pixels[n - columns.begin] = from;
                 });
-                clear(columns.end);
+                kernels_.turn_rows(pixels, width, pixel, 2 * width * pixel, taken, width);
             }
         }
     }
@@ -251,6 +251,11 @@ class PartsInputGradient {
             const index_t size = s_.out_channels * width;
             T* const taken = buffer;
             take_block(first_row, rows, {first, first + width}, grad, taken);
+            if (few_) {
+                kernels_.winograd_few_input_gradient({taken, size, width, weights_.data(), s_.out_channels, width,
+                                                      static_cast<int>(s_.in_channels), z + first, z_stride_});
+                continue;
+            }
             op.a = weights_.data();
             op.c = z + first;
             for (int p = 0; p < 4; ++p) {
@@ -340,7 +345,8 @@ class PartsInputGradient {
     index_t gap_;                // periods that a tile reaches beyond its own
     index_t history_;            // the same of rows
     index_t run_;                // columns for a row of tiles
-    runtime::Buffer<T> weights_;
+    bool few_;
+    runtime::Buffer<T> weights_, zeros_;
     index_t group_;        // rows of tiles at once
     index_t z_stride_;     // columns of a group, in whole vectors
     index_t before_;       // history in `sums`, in whole vectors
@@ -354,7 +360,10 @@ class PartsInputGradient {
 template <class T>
 bool winograd_parts_input_gradient(const Conv2dShape& s, const T* grad, const T* kernel, const T* bias,
                                    Activation activation, T* dx, int num_threads) {
-    if (s.batch == 0 || !parts_serve<T>(s) || parts_gain<T>(s, tile_cost) < enough) return false;
+    const bool pays = PartsInputGradient<T>::is_few(s) ? winograd_few_pays<T>(s, Direction::input_gradient) &&
+                                                             s.in_width * s.in_channels <= widest_of_parts
+                                                       : parts_serve<T>(s) && parts_gain<T>(s, tile_cost) >= enough;
+    if (s.batch == 0 || !pays) return false;
     const PartsInputGradient<T> gradient(s, kernel, bias, activation);
     const index_t periods = gradient.period_rows(), size = gradient.buffer_size();
     const index_t grad_image = s.out_height * s.out_width * s.out_channels;
