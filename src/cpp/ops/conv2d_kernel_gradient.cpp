@@ -127,7 +127,7 @@ runtime::Buffer<T> with_whole_vectors(index_t pixels, index_t stride, index_t ch
     return copy;
 }
 
-// One group's rows and columns of dW for every chunk, added to partial[chunk].
+// One group's rows and columns of dW for every chunk, to partial[chunk].
 template <class T>
 void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, const Chunks& chunks, bool depthwise,
                       Strides in, Strides grad_strides, const T* x, const T* grad, T* partial, double work,
@@ -145,12 +145,12 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
     common.b_block_stride = common.block_vectors * kernels.lanes;
     common.c_row_stride = s.out_channels;
     common.columns = columns;
-    common.accumulate = true;
 
-    // Some rows of a unit over some rows of outputs of some images.
+    // Some rows of a unit over some rows of outputs of some images; to a chunk's first there is nothing to add.
     const auto add = [&](const Unit& unit, Range rows, index_t first_image, index_t images, Range outputs, T* dw) {
         kernels::BatchReduce<T> op = common;
         const index_t skipped = outputs.begin - unit.out_rows.begin;
+        op.accumulate = skipped > 0 || first_image % chunks.images > 0;
         op.a = x + first_image * in.image + rows.begin * op.a_row_stride;
         op.b = grad + first_image * grad_strides.image;
         op.a_offsets = unit.in_offsets.data();
@@ -229,7 +229,11 @@ void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* 
 
     runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * kernel_size) : 0);
     T* partial = chunks.count > 1 ? partials.data() : dkernel;
-    std::memset(partial, 0, static_cast<std::size_t>(std::max<index_t>(1, chunks.count) * kernel_size) * sizeof(T));
+    index_t taps = 0;
+    for (const Unit& unit : units) taps += unit.last - unit.first;
+    if (s.batch == 0 || taps < s.kernel_height * s.kernel_width)  // some are not computed
+        std::memset(partial, 0,
+                    static_cast<std::size_t>(std::max<index_t>(1, chunks.count) * kernel_size) * sizeof(T));
     if (s.batch == 0) return;
 
     const double work = s.multiplications() / static_cast<double>(groups);

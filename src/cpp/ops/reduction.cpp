@@ -1,17 +1,25 @@
 #include "ops/reduction.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <limits>
 
 #include "dispatch/kernels.hpp"
+#include "ops/cut.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 
+namespace {
+
+constexpr index_t piece = 4096;
+
+}  // namespace
+
 template <class T>
 void add_partials(index_t count, index_t size, index_t stride, const T* partial, T* sum, int num_threads) {
-    constexpr index_t piece = 4096;
-    const index_t items = (size + piece - 1) / piece;
+    const index_t items = pieces(size, piece);
     const double work = runtime::work_of_memory * static_cast<double>(count * size);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item * piece, length = std::min(piece, size - first);
@@ -21,7 +29,23 @@ void add_partials(index_t count, index_t size, index_t stride, const T* partial,
     });
 }
 
+template <class T>
+bool all_finite(index_t size, const T* values, int num_threads) {
+    const index_t items = pieces(size, piece);
+    const double work = runtime::work_of_memory * static_cast<double>(size);
+    std::atomic<bool> finite{true};
+    runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
+        const index_t first = item * piece;
+        if (!(dispatch::active<T>().largest_magnitude(std::min(piece, size - first), values + first) <=
+              std::numeric_limits<T>::max()))
+            finite = false;
+    });
+    return finite;
+}
+
 template void add_partials(index_t, index_t, index_t, const float*, float*, int);
 template void add_partials(index_t, index_t, index_t, const double*, double*, int);
+template bool all_finite(index_t, const float*, int);
+template bool all_finite(index_t, const double*, int);
 
 }  // namespace fastconv::ops

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
@@ -128,7 +127,7 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
              group_channels * s.out_channels, s.out_channels});
     });
     if (chunks.count > 1) add_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
-    return kernels.largest_magnitude(s.kernel_size(), dkernel) <= std::numeric_limits<T>::max();
+    return all_finite(s.kernel_size(), dkernel, num_threads);
 }
 
 template bool winograd_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 
 #include "ops/packing.hpp"
 #include "ops/parts.hpp"
@@ -164,7 +163,7 @@ bool winograd_parts_kernel_gradient(const Conv2dShape& s, const T* x, const T* g
         gradient.run(chunks[chunk], x, grad, partial + chunk * kernel_size, buffers.data() + thread * size);
     });
     if (chunks.count > 1) add_partials(chunks.count, kernel_size, kernel_size, partial, dkernel, num_threads);
-    return dispatch::active<T>().largest_magnitude(kernel_size, dkernel) <= std::numeric_limits<T>::max();
+    return all_finite(kernel_size, dkernel, num_threads);
 }
 
 template bool winograd_parts_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);
