@@ -70,6 +70,9 @@ PARALLEL = (
     ConvCase("several_bands", (1, 66, 70, 5), (3, 3, 5, 64)),
     ConvCase("batch_of_few", (37, 16, 14, 3), (3, 3, 3, 32), padding="same"),
     ConvCase("batch_of_5x5", (19, 16, 15, 2), (5, 5, 2, 32), padding=1),
+    # Threads share the channels.
+    ConvCase("one_of_many_channels", (1, 16, 15, 128), (3, 3, 128, 32), padding="same"),
+    ConvCase("three_of_many_channels", (3, 13, 14, 64), (3, 3, 64, 48)),
 )
 
 
