@@ -5,11 +5,22 @@
 namespace fastconv::FASTCONV_LEVEL {
 namespace {
 
-template <class T, bool all_rows>
+// Results of so many rows that their lines lie far apart, and of a size that no first cache holds, are asked for
+// before they are written: else each store waits for its own line. 28x28x1 -> 64 in NCHW, batch 128, 22 MB turned
+// from the cache in parts of 173 kB, 2 threads, medians of 8 runs: 1.20 instead of 1.65 ms.
+constexpr index_t least_ahead_rows = 32, least_ahead_size = 32768;
+
+template <class T, int count>
+FASTCONV_INLINE void prefetch_ahead(T* out, index_t out_stride) {
+    FASTCONV_UNROLL for (int i = 0; i < count; ++i) __builtin_prefetch(out + i * out_stride + 2 * lanes<T>, 1);
+}
+
+template <class T, bool all_rows, bool ahead>
 FASTCONV_INLINE void transpose_columns(const RowsToTurn<T, all_rows>& in, index_t first, T* out, index_t out_stride) {
     constexpr int n = piece_lanes<T>;
     vec<T> column[n];
     in.load_turned(first, column);
+    if constexpr (ahead) prefetch_ahead<T, n>(out + first * out_stride, out_stride);
     FASTCONV_UNROLL for (int i = 0; i < n; ++i) {
         if constexpr (all_rows)
             store(out + (first + i) * out_stride, column[i]);
@@ -18,25 +29,26 @@ FASTCONV_INLINE void transpose_columns(const RowsToTurn<T, all_rows>& in, index_
     }
 }
 
-template <class T>
+template <class T, bool ahead>
 FASTCONV_INLINE void transpose_square(const RowsToTurn<T, true>& in, index_t first, T* out, index_t out_stride) {
     constexpr int V = lanes<T>;
     vec<T> column[V];
     in.load_turned_square(first, column);
+    if constexpr (ahead) prefetch_ahead<T, V>(out + first * out_stride, out_stride);
     FASTCONV_UNROLL for (int i = 0; i < V; ++i) store(out + (first + i) * out_stride, column[i]);
 }
 
 // At least as many columns as a piece has; the last ones are done twice where they do not fill one.
-template <class T, bool all_rows>
+template <class T, bool all_rows, bool ahead = false>
 void transpose_rows(index_t rows, index_t columns, const T* in, index_t in_stride, T* out, index_t out_stride) {
     constexpr int V = lanes<T>, n = piece_lanes<T>;
     const RowsToTurn<T, all_rows> turned{in, in_stride, rows};
     index_t c = 0;
     if constexpr (all_rows)
         if (by_squares<T>(in_stride))
-            for (; c + V <= columns; c += V) transpose_square(turned, c, out, out_stride);
-    for (; c + n <= columns; c += n) transpose_columns(turned, c, out, out_stride);
-    if (c < columns) transpose_columns(turned, columns - n, out, out_stride);
+            for (; c + V <= columns; c += V) transpose_square<T, ahead>(turned, c, out, out_stride);
+    for (; c + n <= columns; c += n) transpose_columns<T, all_rows, ahead>(turned, c, out, out_stride);
+    if (c < columns) transpose_columns<T, all_rows, ahead>(turned, columns - n, out, out_stride);
 }
 
 // The transpose of few rows, dense: lane l of vector m is column (m * V + l) / Rows of row (m * V + l) % Rows. An
@@ -95,9 +107,10 @@ void transpose(index_t rows, index_t columns, const T* in, index_t in_stride, T*
             for (index_t c = 0; c < columns; ++c) out[c * out_stride + r] = in[r * in_stride + c];
         return;
     }
+    const bool ahead = columns >= least_ahead_rows && rows * columns >= least_ahead_size;
+    const auto transpose_whole = ahead ? transpose_rows<T, true, true> : transpose_rows<T, true>;
     index_t r = 0;
-    for (; r + V <= rows; r += V)
-        transpose_rows<T, true>(V, columns, in + r * in_stride, in_stride, out + r, out_stride);
+    for (; r + V <= rows; r += V) transpose_whole(V, columns, in + r * in_stride, in_stride, out + r, out_stride);
     if (r == rows) return;
     if (r > 0)  // some rows are done twice
         transpose_rows<T, true>(V, columns, in + (rows - V) * in_stride, in_stride, out + rows - V, out_stride);

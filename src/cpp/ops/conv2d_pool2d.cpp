@@ -20,14 +20,6 @@ namespace {
 // Multiply-adds that take as long as to find a code from an argmax (0.8 ns), and to add a gradient at one (3 ns).
 constexpr double work_of_code = 48, work_of_position = 150;
 
-// Where the positions of a 2x2 window are in the image of the convolution's output.
-struct WindowCodes {
-    index_t offset[4];
-
-    explicit WindowCodes(const Conv2dShape& s)
-        : offset{0, s.out_channels, s.out_width * s.out_channels, (s.out_width + 1) * s.out_channels} {}
-};
-
 // The codes of the `channels` maxima of a window, of which the first position is `corner` of an image of less than
 // 2**31; false if one is not of the window. Without branches, which nobody could foresee.
 template <class T>
@@ -48,14 +40,14 @@ bool codes_of_window(index_t channels, const std::int64_t* argmax, const T* y, b
     return wrong == 0 && bits >> 31 == 0;
 }
 
-// body(i, corner) for the pooled elements of some rows and channels of one image.
-template <class Body>
-void for_windows(const Conv2dShape& s, const Pool2dShape& p, Range rows, Range channels, const Body& body) {
-    for (index_t row = rows.begin; row < rows.end; ++row)
-        for (index_t column = 0; column < p.out_width; ++column)
-            for (index_t k = channels.begin; k < channels.end; ++k)
-                body((row * p.out_width + column) * p.channels + k,
-                     (2 * row * s.out_width + 2 * column) * p.channels + k);
+// The other way round. Found in a table instead, with all of 28x28x1 -> 32, 5x5, batch 128, behind it: 1.53 instead
+// of 0.95 ms.
+void positions_of_window(index_t channels, const std::uint8_t* codes, index_t pixel, index_t row, index_t corner,
+                         std::int64_t* argmax) {
+    for (index_t k = 0; k < channels; ++k) {
+        const index_t code = codes[k];
+        argmax[k] = corner + k + (pixel & -(code & 1)) + (row & -(code >> 1 & 1));
+    }
 }
 
 // The gradient of the convolution's output: at each maximum.
@@ -77,15 +69,15 @@ runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, co
         T* image = dense.data() + n * image_size;
         for (index_t pixel = 0; pixel < image_size; pixel += p.channels)
             std::fill(image + pixel + own.begin, image + pixel + own.end, T(0));
-        const auto add = [&](index_t i, index_t corner) {
-            index_t position = corner;
-            if (!position_of(n * windows + i, position)) return;
-            if (position < 0 || position >= image_size)
-                outside = true;
-            else
-                image[position] += grad[n * windows + i];
-        };
-        for_windows(s, p, {0, p.out_height}, own, add);
+        for (index_t first = n * windows; first < (n + 1) * windows; first += p.channels)
+            for (index_t i = first + own.begin; i < first + own.end; ++i) {
+                index_t position = 0;
+                if (!position_of(i, position)) continue;
+                if (position < 0 || position >= image_size)
+                    outside = true;
+                else
+                    image[position] += grad[i];
+            }
     });
     if (outside)
         throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
@@ -215,7 +207,15 @@ std::vector<Piece> run_tiled(TiledPool<T>& tiled, const Images<T>& images, int n
     const bool own_codes = maxima.argmax && !maxima.codes;
     const runtime::Buffer<std::uint8_t> code_buffer(static_cast<std::size_t>(own_codes ? p.output_size() : 0));
     std::uint8_t* const codes = own_codes ? code_buffer.data() : maxima.codes;
-    const WindowCodes window(s);
+    const index_t pixel = s.out_channels, row_size = s.out_width * pixel;
+    const auto find_positions = [&](index_t n, Range rows, Range channels) {
+        for (index_t row = rows.begin; row < rows.end; ++row)
+            for (index_t column = 0; column < p.out_width; ++column) {
+                const index_t first = images.place(n) + (row * p.out_width + column) * pixel + channels.begin;
+                positions_of_window(channels.size(), codes + first, pixel, row_size,
+                                    2 * (row * row_size + column * pixel) + channels.begin, maxima.argmax + first);
+            }
+    };
 
     const auto run = [&](const Piece& piece, int thread) {
         const index_t place = images.place(piece.images.begin), images_before = piece.images.size() - 1;
@@ -224,9 +224,7 @@ std::vector<Piece> run_tiled(TiledPool<T>& tiled, const Images<T>& images, int n
                        codes ? codes + place : nullptr, buffers.data() + thread * buffer_size, thread))
             return false;
         for (index_t n = piece.images.begin; maxima.argmax && n < piece.images.end; ++n)
-            for_windows(s, p, piece.rows, tiled.columns(piece.blocks), [&](index_t i, index_t corner) {
-                maxima.argmax[images.place(n) + i] = corner + window.offset[codes[images.place(n) + i] & 3];
-            });
+            find_positions(n, piece.rows, tiled.columns(piece.blocks));
         return true;
     };
     std::vector<std::uint8_t> refused(static_cast<std::size_t>(s.batch * p.out_height));
