@@ -186,3 +186,22 @@ def test_short_way_takes_images_of_channels_first() -> None:
         arguments = {**CALLS["conv2d"], **options, "data_format": "channels_first"}
         arguments["x"] = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
         assert_same_bits(short("conv2d", arguments), longer("conv2d", arguments))
+
+
+def test_short_way_takes_gradients_of_channels_first() -> None:
+    def planes(images: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+    shape = planes(X).shape
+    arguments = {"grad": planes(GRAD), "argmax": planes(ARGMAX), "input_shape": shape, **LAST}
+    arguments["data_format"] = "channels_first"
+    dx = short("max_pool2d_gradient", arguments)
+    assert_same_bits(dx, longer("max_pool2d_gradient", arguments))
+    assert_same_bits(dx, planes(short("max_pool2d_gradient", CALLS["max_pool2d_gradient"])))
+    for wrong in ((2, 9, 8, 5), (2, 4, 9, 8), (1, 5, 9, 8)):
+        assert short("max_pool2d_gradient", {**arguments, "input_shape": wrong}) is None
+    # The code of another channel: the longer way sees to it.
+    arguments["argmax"] = arguments["argmax"] + 1
+    arguments["argmax"][arguments["argmax"] >= X[0].size] = 0
+    assert short("max_pool2d_gradient", arguments) is None
+    assert longer("max_pool2d_gradient", arguments).shape == shape

@@ -121,6 +121,7 @@ struct PlainPool {
     }
 };
 
+// Of what is done in NHWC alone.
 bool are_plain_options(py::handle data_format, py::handle out, py::handle num_threads) {
     return is_text(data_format, "channels_last") && is_plain_or_none(out, 4) && num_threads.is_none();
 }
@@ -145,17 +146,23 @@ py::object plain_max_pool2d(py::handle x, py::handle pool_size, py::handle strid
     });
 }
 
+// In NCHW too, unless a code belongs to another plane.
 py::object plain_max_pool2d_gradient(py::handle grad, py::handle argmax, py::handle input_shape,
                                      py::handle data_format, py::handle out, py::handle num_threads) {
     Dims4 dims;
+    const bool planar = is_text(data_format, "channels_first");
     if (!is_plain(grad, 4) || !is_plain(argmax, 4) || !read_dims(input_shape, dims) ||
-        !are_plain_options(data_format, out, num_threads))
+        !(planar || is_text(data_format, "channels_last")) || !is_plain_or_none(out, 4) || !num_threads.is_none())
         return py::none();
-    const auto values = py::reinterpret_borrow<py::array>(grad);
-    if (values.shape(0) != dims[0] || values.shape(3) != dims[3]) return py::none();
+    const auto values = py::reinterpret_borrow<py::array>(grad), places = py::reinterpret_borrow<py::array>(argmax);
+    const int channel_axis = planar ? 1 : 3;
+    if (values.shape(0) != dims[0] || values.shape(channel_axis) != dims[channel_axis]) return py::none();
     return unless_refused([&]() -> py::object {
         const py::array dx = plain_result(out, dims, values);
-        max_pool2d_gradient(values, py::reinterpret_borrow<py::array>(argmax), dx, 0);
+        if (!planar)
+            max_pool2d_gradient(values, places, dx, 0);
+        else if (!planar_max_pool2d_gradient(values, places, dx, 0))
+            return py::none();
         return dx;
     });
 }

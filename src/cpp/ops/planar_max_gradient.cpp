@@ -25,12 +25,15 @@ bool planar_max_pool2d_gradient(const PoolSizes& s, const T* grad, const std::in
         const auto channel = static_cast<std::uint64_t>(item % s.channels);
         T* plane = dx + item * pixels;
         std::fill_n(plane, pixels, T(0));
-        for (index_t i = item * windows; i < (item + 1) * windows; ++i) {
-            const std::uint64_t distance = static_cast<std::uint64_t>(argmax[i]) - channel;
-            const std::uint64_t pixel = distance * inverse >> shift;
-            if (pixel >= static_cast<std::uint64_t>(pixels) || pixel * divisor != distance)
-                return in_own_planes.store(false);
-            plane[pixel] += grad[i];
+        const T* const values = grad + item * windows;
+        const std::int64_t* const places = argmax + item * windows;
+        const std::uint64_t by = divisor, times = inverse, most = static_cast<std::uint64_t>(pixels);
+        const int right = shift;
+        for (index_t i = 0; i < windows; ++i) {
+            const std::uint64_t distance = static_cast<std::uint64_t>(places[i]) - channel;
+            const std::uint64_t pixel = distance * times >> right;
+            if (pixel >= most || pixel * by != distance) return in_own_planes.store(false);
+            plane[pixel] += values[i];
         }
     });
     return in_own_planes.load();
