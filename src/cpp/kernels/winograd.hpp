@@ -163,17 +163,19 @@ struct WinogradFewGradient {
     index_t position_stride;
 };
 
-// z[((4p + q) * channels + c) * z_stride + n] = sum over k < depth of u[k][4p + q][c] * G[p][q][k][n] for tiles n,
-// whole vectors of them, where G = A g A^T of
-//   g[i][j][k][n] = grad[(2i + j) * position_stride + k * grad_stride + n]
-// but without the sign of A's last row, which u takes. u is dense, channels at most few_channels.
+// z[i * z_stride + n] = sum over k < depth of u[k][i] * G[position of i][k][n] for tiles n, whole vectors of them,
+// and entries i, in the order of positions, where G = A g A^T of
+//   g[p][q][k][n] = grad[(2p + q) * position_stride + k * grad_stride + n]
+// but without the sign of A's last row, which u takes. u is dense, channels at most few_channels. A position has as
+// many entries a channel as its row and column have products: of stride 1 one, of stride 2, by parts
+// (winograd_parts.hpp), 2, 1, 0 and 2.
 template <class T>
 struct WinogradFewInputGradient {
     const T* grad;
     index_t position_stride, grad_stride;
     const T* u;
     index_t depth, tiles;
-    int channels;
+    int channels, stride;
     T* z;
     index_t z_stride;
 };

@@ -8,7 +8,7 @@
 // sum of some row products of its own row of tiles and of `history` rows of tiles before it, which are kept. Last a
 // transposition puts the places of the periods side by side.
 //
-// A 3x3 kernel with stride 1 is one part: each position has one entry a channel, and a kernel of its own multiplies.
+// Of 3x3 kernels with stride 1 or 2 positions have few entries: a kernel of its own transforms grad and multiplies.
 //
 // Registers are those of batch_reduce. Tiles are taken in blocks of two vectors, so that grad's part of a block and
 // its sums stay near the first-level cache: of the 16 positions 4 are grad itself, 12 one addition each.
@@ -55,9 +55,10 @@ constexpr double tile_cost = 120, enough = 1.1;
 template <class T>
 class PartsInputGradient {
   public:
-    // One part of the kernel, all of it.
+    // Entries at a position.
     static bool is_few(const Conv2dShape& s) {
-        return s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == 1 && s.stride_width == 1;
+        return s.kernel_height == 3 && s.kernel_width == 3 && s.stride_height == s.stride_width &&
+               s.stride_height <= 2;
     }
 
     PartsInputGradient(const Conv2dShape& s, const T* kernel, const T* bias, Activation activation)
@@ -253,7 +254,8 @@ class PartsInputGradient {
             take_block(first_row, rows, {first, first + width}, grad, taken);
             if (few_) {
                 kernels_.winograd_few_input_gradient({taken, size, width, weights_.data(), s_.out_channels, width,
-                                                      static_cast<int>(s_.in_channels), z + first, z_stride_});
+                                                      static_cast<int>(s_.in_channels),
+                                                      static_cast<int>(s_.stride_width), z + first, z_stride_});
                 continue;
             }
             op.a = weights_.data();
