@@ -30,6 +30,19 @@ FASTCONV_INLINE void prefetch_next_rows(const TransposedProduct<T>& op, const T*
     FASTCONV_UNROLL for (int i = 0; i < V / pieces; ++i) prefetch_far(next + i * op.depth);
 }
 
+// While a square of the V rows at b is read, asks for as many lines of what is read 2 KB further on, or of the next V
+// rows, which lie half a page apart: memory is faster to bring long parts of rows one after the other than a line of
+// each in turn, as the processor asks for them by itself. ms, 1 and 2 threads, without -> with this: 25088x4096
+// 20.6 -> 18.0, 11.7 -> 10.2; 10000x8192 17.8 -> 15.7, 9.0 -> 7.6; of 16 MB, 1024x4096, 0.56 -> 0.52, 0.30 -> 0.30.
+template <class T>
+FASTCONV_INLINE void prefetch_beside_square(const TransposedProduct<T>& op, const T* b, index_t k) {
+    constexpr index_t V = lanes<T>, line = 64 / sizeof(T), part_lines = 32, part = part_lines * line;
+    const index_t number = k % part * V / line, next = k - k % part + part;
+    const T* from = (next < op.depth ? b + next : b + V * op.depth) + number / part_lines * op.depth;
+    from += number % part_lines * line;
+    FASTCONV_UNROLL for (int i = 0; i < V * V / line; ++i) __builtin_prefetch(from + i * line, 0, 1);
+}
+
 // At most V columns of C; b, bias and c point at the first one.
 template <class T, int Rows, bool whole>
 void tile(const TransposedProduct<T>& op, const T* b, const T* bias, T* c, int columns) noexcept {
@@ -44,6 +57,7 @@ void tile(const TransposedProduct<T>& op, const T* b, const T* bias, T* c, int c
         if constexpr (whole) {
             if (by_squares<T>(op.depth)) {
                 for (; k + V <= end; k += V) {
+                    if (op.from_memory) prefetch_beside_square(op, b, k);
                     vec<T> column[V];
                     rows_of_b.load_turned_square(k, column);
                     add_products<T, Rows, V>(sums, op.a + k, a_row_stride, column);
