@@ -38,18 +38,20 @@ struct Pass {
 
     template <class T, int P, int Q>
     FASTCONV_INLINE static void add_position(const T* u, vec<T> g, vec<T>* sums) {
-        constexpr int at = entries_before(Channels, Stride, P, Q) - before;
+        constexpr int at = entries_before(Channels, Stride, P, Q) - before,
+                      entries = entries_of(Channels, Stride, P, Q);
         keep_in_register(g);
-        FASTCONV_UNROLL for (int i = 0; i < entries_of(Channels, Stride, P, Q); ++i) sums[at + i] += u[at + i] * g;
+        FASTCONV_UNROLL for (int i = 0; i < entries; ++i) sums[at + i] += u[at + i] * g;
     }
 
     template <class T, int P>
     FASTCONV_INLINE static void add_row(const T* u, vec<T> g0, vec<T> g1, vec<T>* sums) {
-        if constexpr (P < First || P >= First + Rows) return;
-        if constexpr (Left == 0) add_position<T, P, 0>(u, g0, sums);
-        if constexpr (Left <= 1 && Right > 1) add_position<T, P, 1>(u, g0 + g1, sums);
-        if constexpr (Left <= 2 && Right > 2 && Stride == 1) add_position<T, P, 2>(u, g0 - g1, sums);
-        if constexpr (Right > 3) add_position<T, P, 3>(u, g1, sums);
+        if constexpr (P >= First && P < First + Rows && products(Stride, P) > 0) {
+            if constexpr (Left == 0) add_position<T, P, 0>(u, g0, sums);
+            if constexpr (Left <= 1 && Right > 1) add_position<T, P, 1>(u, g0 + g1, sums);
+            if constexpr (Left <= 2 && Right > 2 && Stride == 1) add_position<T, P, 2>(u, g0 - g1, sums);
+            if constexpr (Right > 3) add_position<T, P, 3>(u, g1, sums);
+        }
     }
 
     // For the vector of tiles at column n.
