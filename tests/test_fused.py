@@ -152,6 +152,18 @@ def test_integers_are_exact_in_parallel(
 
 
 @pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_maxima_of_other_channels_in_parallel(dtype: type, num_threads: int) -> None:
+    x, kernel = integers(0, 1, 34, 34, 8).astype(dtype), integers(1, 3, 3, 8, 64).astype(dtype)
+    grad, y = integers(2, 1, 16, 16, 64).astype(dtype), np.ones((1, 16, 16, 64), dtype)
+    argmax = np.random.default_rng(3).integers(0, 32 * 32 * 64, y.shape)
+    wanted = reference.conv2d_max_pool2d_gradients(x, kernel, grad, argmax, y)
+    gradients = ops.conv2d_max_pool2d_gradients(x, kernel, grad, argmax, y, num_threads=num_threads)
+    for name, array, exact in zip(NAMES, gradients, wanted, strict=True):
+        assert_equal(array, exact, f"gradient of {name}")
+
+
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", PARALLEL, ids=str)

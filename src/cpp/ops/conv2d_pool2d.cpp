@@ -61,24 +61,32 @@ runtime::Buffer<T> dense_gradient(const Conv2dShape& s, const Pool2dShape& p, co
     std::atomic<bool> outside{false};
     const double work = work_of_position * static_cast<double>(s.batch * windows);
     const int threads = runtime::thread_count(s.batch * p.channels, work, num_threads);
-    // Windows may overlap: few images are shared by their channels.
-    const Cut channels(p.channels, pieces(p.channels, pieces(2 * threads, s.batch)), 64 / index_t{sizeof(T)});
-    runtime::parallel_for(s.batch * channels.count, threads, [&](index_t item, int) {
-        const index_t n = item / channels.count;
-        const Range own = channels[item % channels.count];
-        T* image = dense.data() + n * image_size;
-        for (index_t pixel = 0; pixel < image_size; pixel += p.channels)
-            std::fill(image + pixel + own.begin, image + pixel + own.end, T(0));
-        for (index_t first = n * windows; first < (n + 1) * windows; first += p.channels)
-            for (index_t i = first + own.begin; i < first + own.end; ++i) {
-                index_t position = 0;
-                if (!position_of(i, position)) continue;
-                if (position < 0 || position >= image_size)
-                    outside = true;
-                else
-                    image[position] += grad[i];
-            }
-    });
+    // False if a position is of channels that another item adds to.
+    const auto add_up = [&](const Cut& channels) {
+        std::atomic<bool> own_alone{true};
+        runtime::parallel_for(s.batch * channels.count, threads, [&](index_t item, int) {
+            const index_t n = item / channels.count;
+            const Range own = channels[item % channels.count];
+            T* image = dense.data() + n * image_size;
+            for (index_t pixel = 0; pixel < image_size; pixel += p.channels)
+                std::fill(image + pixel + own.begin, image + pixel + own.end, T(0));
+            for (index_t first = n * windows; first < (n + 1) * windows; first += p.channels)
+                for (index_t i = first + own.begin; i < first + own.end; ++i) {
+                    index_t position = 0;
+                    if (!position_of(i, position)) continue;
+                    if (position < 0 || position >= image_size)
+                        outside = true;
+                    else if (const index_t channel = position % p.channels; channel < own.begin || channel >= own.end)
+                        own_alone = false;
+                    else
+                        image[position] += grad[i];
+                }
+        });
+        return own_alone.load();
+    };
+    // Windows may overlap: few images are shared by their channels. A caller may hand in maxima of other channels.
+    if (!add_up({p.channels, pieces(p.channels, pieces(2 * threads, s.batch)), 64 / index_t{sizeof(T)}}))
+        add_up({p.channels, p.channels, 1});
     if (outside)
         throw std::invalid_argument("argmax must lie inside the convolution's output, expected indices in [0, " +
                                     std::to_string(image_size) + ")");
