@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -273,6 +274,20 @@ GATHERED = (
 
 
 @pytest.mark.usefixtures("isa")
+def test_strides_far_beyond_the_image_take_no_time() -> None:
+    x = np.ones((1, 6, 5, 1), np.float32)
+    start = time.perf_counter()
+    for strides in ((2**31 - 1, 1), (1, 2**31 - 1)):
+        y, argmax = ops.max_pool2d(x, (2, 3), strides=strides, return_argmax=True)
+        assert ops.max_pool2d_gradient(y, argmax, x.shape).sum() == y.size
+        mean = ops.average_pool2d_gradient(np.ones_like(y), x.shape, (2, 3), strides=strides)
+        assert mean.sum() == pytest.approx(y.size, rel=1e-6)
+        kernel = np.ones((2, 3, 1, 1), np.float32)
+        gradients = ops.conv2d_gradients(x, kernel, np.ones_like(y), strides=strides)
+        assert gradients.x.sum() == gradients.kernel.sum() == 6 * y.size
+    assert time.perf_counter() - start < 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", GATHERED, ids=str)
 def test_gradient_of_maxima_inside_and_outside_their_windows(case: PoolCase, dtype: type) -> None:

@@ -1,5 +1,7 @@
 #include "ops/gradient_strips.hpp"
 
+#include <algorithm>
+
 namespace fastconv::ops {
 
 GradientStrips::GradientStrips(const Pool2dShape& s) : shape_(s), row_size_(s.in_width * s.channels) {
@@ -18,13 +20,13 @@ GradientStrips::GradientStrips(const Pool2dShape& s) : shape_(s), row_size_(s.in
         std::vector<Segment> segments;
     };
     std::vector<Columns> columns;
-    for (index_t j = 0; j < s.stride_width; ++j) {
+    for (index_t j = 0; j < std::min(s.stride_width, s.in_width); ++j) {
         Axis axis =
             gradient_axis(s.in_width, s.out_width, s.pool_width, s.stride_width, s.dilation_width, s.pad_left, j);
         std::vector<Segment> cut = segments(axis);
         columns.push_back({std::move(axis), std::move(cut)});
     }
-    for (index_t i = 0; i < s.stride_height; ++i) {
+    for (index_t i = 0; i < std::min(s.stride_height, s.in_height); ++i) {
         const Axis rows =
             gradient_axis(s.in_height, s.out_height, s.pool_height, s.stride_height, s.dilation_height, s.pad_top, i);
         for (const Segment& r : segments(rows)) {
