@@ -56,6 +56,7 @@ SIZES = {
     "few_rows": (4, 70, 67),
     "turned": (95, 700, 33),
     "turned_on_every_level": (32, 784, 101),
+    "turned_copy": (389, 270, 773),
     "direct": (131, 201, 100),
     "direct_deep": (131, 700, 67),
     "direct_whole_vectors": (48, 530, 128),

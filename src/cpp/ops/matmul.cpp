@@ -16,6 +16,8 @@ namespace {
 
 constexpr index_t untransposed_rows = 2;                // more repay a transpose of a narrow b
 constexpr index_t packed_depth = 24;                    // less does not repay packing both sides
+constexpr index_t turned_rows = 384;                    // with as many and
+constexpr index_t turned_columns = 768;                 // as many, to transpose a is cheaper than to pack its parts
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
 constexpr index_t very_many_rows = 256;                 // of a thread, beside which packing b is nothing
 constexpr index_t item_elements = index_t{16} << 10;    // of a matrix that each of them is used in one product
@@ -83,8 +85,10 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         return direct_product(factor, rows, a, transpose_a, bias, activation, c, at_hand);
     if (turns(factor, rows, transpose_a, at_hand))
         return turned_product(factor, rows, a, transpose_a, bias, activation, c, at_hand);
-    // The same as the kernel gradient of a 1x1 convolution over `depth` pixels.
-    if (transpose_a && plain && rows > 1 && depth >= packed_depth) {
+    // The same as the kernel gradient of a 1x1 convolution over `depth` pixels. It packs parts of both sides, those
+    // of a once for 256 columns.
+    const bool repays_turning = rows >= turned_rows && columns >= turned_columns;
+    if (transpose_a && plain && rows > 1 && depth >= packed_depth && !repays_turning) {
         const Conv2dShape shape = conv2d_shape(Conv2dGeometry{}, 1, 1, depth, rows, 1, 1, columns);
         return blocked_kernel_gradient(shape, a, b, c, num_threads);
     }
