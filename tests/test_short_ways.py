@@ -96,6 +96,11 @@ def not_plain(name: str, value: Any) -> list[Any]:
     }[name]
 
 
+GRADIENTS: dict[str, Any] = {
+    name: value for name, value in CALLS["conv2d"].items() if name not in ("bias", "activation")
+}
+GRADIENTS |= {"grad": reals(4, 2, 7, 7, 4).astype(np.float32), "wrt": ("x", "kernel", "bias")}
+
 NOT_PLAIN = [
     pytest.param(operation, name, wrong, id=f"{operation}-{name}-{number}")
     for operation, arguments in CALLS.items()
@@ -205,3 +210,39 @@ def test_short_way_takes_gradients_of_channels_first() -> None:
     arguments["argmax"][arguments["argmax"] >= X[0].size] = 0
     assert short("max_pool2d_gradient", arguments) is None
     assert longer("max_pool2d_gradient", arguments).shape == shape
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_short_way_of_gradients_leaves_what_is_not_plain(name: str) -> None:
+    assert short("conv2d_gradients", GRADIENTS) is not None
+    wrong = [["x"], "x", (), ("bias",), ("y",), ("x", 1), ("x", b"kernel"), None]
+    given = GRADIENTS["x"][..., :1] if name == "out" else GRADIENTS[name]
+    values = wrong if name == "wrt" else not_plain(name, given)
+    if name == "out":
+        values = [given, (None, None, None), ops.conv2d_gradients(**GRADIENTS)]
+    for value in values:
+        for wrt in (("x",), ("kernel",)):
+            assert short("conv2d_gradients", {**GRADIENTS, "wrt": wrt, name: value}) is None
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("wrt", [("x",), ("kernel",), ("kernel", "bias"), ("bias", "x", "kernel")])
+def test_short_way_of_gradients_equals_the_longer_one(
+    wrt: tuple[str, ...], dtype: Any, options: Any
+) -> None:
+    arguments = {**GRADIENTS, **options, "wrt": wrt}
+    arguments |= {name: arguments[name].astype(dtype) for name in ("x", "kernel")}
+    size = ops.conv2d(arguments["x"], arguments["kernel"], **options).shape
+    arguments["grad"] = reals(5, *size).astype(dtype)
+    planes = {name: arguments[name].transpose(0, 3, 1, 2).copy() for name in ("x", "grad")}
+    for given in (arguments, {**arguments, **planes, "data_format": "channels_first"}):
+        gradients = short("conv2d_gradients", given)
+        if "bias" in wrt and given is not arguments:
+            assert gradients is None
+            continue
+        for actual, expected in zip(gradients, longer("conv2d_gradients", given), strict=True):
+            if expected is None:
+                assert actual is None
+            else:
+                assert_same_bits(actual, expected)

@@ -109,6 +109,19 @@ def plain_conv2d(
     out: object,
     num_threads: object,
 ) -> FloatArray | None: ...
+def plain_conv2d_gradients(
+    x: object,
+    kernel: object,
+    grad: object,
+    strides: object,
+    padding: object,
+    dilation_rate: object,
+    groups: object,
+    data_format: object,
+    wrt: object,
+    out: object,
+    num_threads: object,
+) -> tuple[FloatArray | None, FloatArray | None, FloatArray | None] | None: ...
 def plain_max_pool2d(
     x: object,
     pool_size: object,

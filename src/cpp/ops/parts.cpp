@@ -8,6 +8,7 @@
 namespace fastconv::ops {
 
 PartsAxis::PartsAxis(index_t kernel, index_t stride) {
+    for (auto& products : of) products.reserve(static_cast<std::size_t>(std::min(kernel, stride) + kernel / 3));
     for (index_t residue = 0; residue < std::min(kernel, stride); ++residue) {
         for (index_t tap = residue; tap < kernel;) {
             const index_t taps = std::min<index_t>(3, pieces(kernel - tap, stride));

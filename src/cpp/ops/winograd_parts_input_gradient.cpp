@@ -91,7 +91,8 @@ class PartsInputGradient {
         before_ = pieces(history_ * run_, lanes) * lanes;
         sums_stride_ = before_ + z_stride_;
         block_ = std::min<index_t>(block_vectors_of_tiles, kernels_.block_vectors) * lanes;
-        collect_terms();
+        column_terms_ = SignedTerms(rows_.count() * period_, [this](const auto& add) { for_column_terms(add); });
+        row_terms_ = SignedTerms(period_rows_, [this](const auto& add) { for_row_terms(add); });
         turn_signs();
         if (few_) turn_weights();
         std::fill_n(zeros_.data(), s.out_channels, T(0));
@@ -136,36 +137,43 @@ class PartsInputGradient {
     }
 
   private:
-    // z_stride_, run_, sums_stride_: where terms are.
-    void collect_terms() {
+    // The terms of each sum of columns: add(sum, offset, sign); z_stride_ and run_ say where they are.
+    template <class Add>
+    void for_column_terms(const Add& add) const {
         const index_t channels = s_.in_channels, pixels = 2 * s_.stride_width;
-        column_terms_.resize(static_cast<std::size_t>(rows_.count() * period_));
-        row_terms_.resize(static_cast<std::size_t>(period_rows_));
         index_t entry = 0, row_product = 0;
         for (const auto& row_products : rows_.of) {
+            const auto count = static_cast<index_t>(row_products.size());
             for (const auto& column_products : columns_.of) {
-                for (std::size_t e = 0; e < row_products.size(); ++e) {
+                for (index_t row = row_product; row < row_product + count; ++row) {
                     for (const PartProduct& f : column_products) {
                         for (index_t c = 0; c < channels; ++c, ++entry) {
-                            const auto add = [&](index_t column, int sign) {
-                                const index_t sum = (row_product + static_cast<index_t>(e)) * period_ +
-                                                    column % pixels * channels + c;
-                                column_terms_[static_cast<std::size_t>(sum)].add(
+                            const auto give = [&](index_t column, int sign) {
+                                add(row * period_ + column % pixels * channels + c,
                                     entry * z_stride_ + gap_ - column / pixels, sign);
                             };
-                            add(f.a, 1);
-                            if (f.sign != 0) add(f.b, f.sign);
+                            give(f.a, 1);
+                            if (f.sign != 0) give(f.b, f.sign);
                         }
                     }
                 }
             }
+            row_product += count;
+        }
+    }
+
+    // The same of each row of dx of a period, in the sums.
+    template <class Add>
+    void for_row_terms(const Add& add) const {
+        index_t row_product = 0;
+        for (const auto& row_products : rows_.of) {
             for (const PartProduct& r : row_products) {
-                const auto add = [&](index_t row, int sign) {
-                    row_terms_[static_cast<std::size_t>(row % period_rows_)].add(
+                const auto give = [&](index_t row, int sign) {
+                    add(row % period_rows_,
                         row_product * period_ * sums_stride_ + before_ - row / period_rows_ * run_, sign);
                 };
-                add(r.a, 1);
-                if (r.sign != 0) add(r.b, r.sign);
+                give(r.a, 1);
+                if (r.sign != 0) give(r.b, r.sign);
                 ++row_product;
             }
         }
@@ -292,10 +300,8 @@ class PartsInputGradient {
         op.x = z;
         op.size = size;
         op.y = sums + before_;
-        for (const SignedTerms& t : column_terms_) {
-            op.terms = t.terms.data();
-            op.count = static_cast<index_t>(t.terms.size());
-            op.subtracted = t.subtracted;
+        for (index_t sum = 0; sum < rows_.count() * period_; ++sum) {
+            column_terms_.give(sum, op);
             kernels_.shifted_sum(op);
             op.y += sums_stride_;
         }
@@ -309,10 +315,7 @@ class PartsInputGradient {
         op.size = size;
         bool finite = true;
         for (index_t residue = 0; residue < period_rows_; ++residue) {
-            const SignedTerms& t = row_terms_[static_cast<std::size_t>(residue)];
-            op.terms = t.terms.data();
-            op.count = static_cast<index_t>(t.terms.size());
-            op.subtracted = t.subtracted;
+            row_terms_.give(residue, op);
             for (index_t i = 0; i < period_; ++i) {
                 op.x = sums + i * sums_stride_;
                 op.y = out + i * z_stride_;
@@ -354,7 +357,7 @@ class PartsInputGradient {
     index_t before_;       // history in `sums`, in whole vectors
     index_t sums_stride_;  // between the row products' sums
     index_t block_;        // columns
-    std::vector<SignedTerms> column_terms_, row_terms_;
+    SignedTerms column_terms_, row_terms_;
 };
 
 }  // namespace
@@ -370,11 +373,13 @@ bool winograd_parts_input_gradient(const Conv2dShape& s, const T* grad, const T*
     const index_t periods = gradient.period_rows(), size = gradient.buffer_size();
     const index_t grad_image = s.out_height * s.out_width * s.out_channels;
     const index_t dx_image = s.in_height * s.in_width * s.in_channels;
+    // Few channels take about as long as all products would at the peak.
+    const double work = s.multiplications();
     // Few images: a band of rows of dx for every thread.
-    int threads = runtime::thread_count(s.batch * periods, s.multiplications() / 2, num_threads);
+    int threads = runtime::thread_count(s.batch * periods, work, num_threads);
     const Cut bands(periods, pieces(periods, pieces(threads, s.batch)), 1);
     const index_t items = s.batch * bands.count;
-    threads = runtime::thread_count(items, s.multiplications() / 2, num_threads);
+    threads = runtime::thread_count(items, work, num_threads);
     const auto buffers = scratch_of_threads<T>(threads, size);
     std::atomic<bool> finite{true};
     runtime::parallel_for(items, threads, [&](index_t item, int thread) {

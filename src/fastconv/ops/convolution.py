@@ -15,6 +15,7 @@ from fastconv._shapes import (
     image_shape,
     nhwc_shape,
 )
+from fastconv._types import Conv2DGradients
 from fastconv.ops._geometry import conv2d_plan, conv_geometry
 from fastconv.ops._memory import (
     channels_last,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from fastconv._types import (
         Activation,
-        Conv2DGradients,
         DataFormat,
         FloatArray,
         IntOrPair,
@@ -179,6 +179,21 @@ def conv2d_gradients(
     >>> [gradient.ravel().tolist() for gradient in gradients]
     [[1.0, 2.0, 1.0], [3.0, 5.0], [2.0]]
     """
+    done = _core.plain_conv2d_gradients(
+        x,
+        kernel,
+        grad,
+        strides,
+        padding,
+        dilation_rate,
+        groups,
+        data_format,
+        wrt,
+        out,
+        num_threads,
+    )
+    if done is not None:
+        return Conv2DGradients(*done)
     operation = "conv2d_gradients"
     x = float_array(operation, "x", x, rank=4)
     kernel = float_array(operation, "kernel", kernel, rank=4, dtype=x.dtype)
