@@ -18,10 +18,11 @@ def measured(
     threads: int = 1,
     case: Case = PREDICTION,
     peaks: Sequence[float] = (1e9, 1e9),
+    memory: Sequence[float] = (),
 ) -> Measurement:
     """Two turns of three rounds."""
     contestant = Contestant(peer, PEERS[peer].modes[case.task][0], threads, "tuned")
-    return Measurement(case, contestant, [[seconds] * 3] * 2, list(peaks), 0.0, 2**20)
+    return Measurement(case, contestant, [[seconds] * 3] * 2, list(peaks), list(memory), 0.0, 2**20)
 
 
 def report_of(*measurements: Measurement) -> Report:

@@ -182,6 +182,9 @@ def test_worker_answers(worker: Worker, tmp_path: Path) -> None:
     assert 0 <= reply["idle"] < 0.1
     # The slowest level on one core makes some GFLOP/s.
     assert worker.ask({"do": "peak", "seconds": 0.01})["flops"] > 1e8
+    # No memory moves a terabyte a second, and all move a gigabyte.
+    moving = worker.ask({"do": "move", "read": 1 << 26, "written": 1 << 26, "seconds": 0.01})
+    assert 1e-4 < moving["seconds"] < 0.1
     assert worker.ask({"do": "memory"})["peak_bytes"] > 2**20
     (again,) = prepare(worker, tmp_path, dataclasses.replace(FORWARD, cold=True))
     np.testing.assert_array_equal(again, found)

@@ -23,6 +23,7 @@ from fastconv.bench.comparisons import Setting, comparisons, totals
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer, set_of_layer
 from fastconv.bench.peers import EXACT, OURS, numpy_reference, ours
 from fastconv.bench.results import Measurement
+from fastconv.bench.traffic import traffic
 from fastconv.bench.workloads import Conv, Dense, Pooling
 from fastconv.config import Precision
 from fastconv.networks import build
@@ -243,10 +244,19 @@ def test_nothing_is_slower() -> None:
     assert operation_tables.summary_tables(report)[-1].notes == ["none"]
 
 
-def scaled(layer: Conv, one: float, two: float, peaks: Sequence[float]) -> list[Measurement]:
-    """Seconds with 1 and with 2 threads, and the peaks of these."""
+def scaled(
+    layer: Conv,
+    one: float,
+    two: float,
+    peaks: Sequence[float],
+    memory: tuple[Sequence[float], Sequence[float]] = ((), ()),
+) -> list[Measurement]:
+    """Seconds with 1 and with 2 threads, the peaks of these, seconds of memory with either."""
     case = Case("ops", layer.name, 1, "forward")
-    return [measured(OURS, one, 1, case), measured(OURS, two, 2, case, peaks)]
+    return [
+        measured(OURS, one, 1, case, memory=memory[0]),
+        measured(OURS, two, 2, case, peaks, memory[1]),
+    ]
 
 
 def test_scaling_is_of_long_operations() -> None:
@@ -258,7 +268,7 @@ def test_scaling_is_of_long_operations() -> None:
     )
     report.peak_flops = {1: [1e9], 2: [2e9]}
     found = {(c.case.subject, c.setting.threads): c.scaling for c in comparisons(report)}
-    medians = {key: None if value is None else value.median for key, value in found.items()}
+    medians = {key: None if value is None else value.time.median for key, value in found.items()}
     assert medians == {
         **{(layer.name, 1): None for layer in (well, badly, short)},
         (well.name, 2): pytest.approx(1.9),
@@ -283,10 +293,73 @@ def test_scaling_is_of_turns_with_all_processors() -> None:
     report.peak_flops = {1: [1e9], 2: [2e9]}
     scaling = comparisons(report)[1].scaling
     assert scaling is not None
-    assert (scaling.lower, scaling.upper) == pytest.approx((2, 2))
+    assert (scaling.time.lower, scaling.time.upper) == pytest.approx((2, 2))
+    assert scaling.memory is None
     # None has what is usual.
     report.peak_flops[2] = [4e9]
     assert comparisons(report)[1].scaling is None
+
+
+def test_scaling_says_what_memory_allows() -> None:
+    bound, ours, short = TWICE, ONCE, find_layer("vgg16-conv1_1")
+    report = report_of(
+        # In the second turn the threads had no processor each.
+        *scaled(bound, 1.2e-3, 1e-3, [2e9, 1e9], ([1.08e-3, 9e-4], [9e-4, 9e-5])),
+        *scaled(ours, 1.5e-3, 1e-3, [2e9, 2e9], ([4e-4, 4e-4], [2e-4, 2e-4])),
+        *scaled(short, 1.7e-3, 1e-3, [2e9, 2e9]),
+    )
+    report.peak_flops = {1: [1e9], 2: [2e9]}
+    found = {c.case.subject: c.scaling for c in comparisons(report) if c.setting.threads == 2}
+    scaling = found[bound.name]
+    assert scaling is not None
+    assert scaling.memory is not None
+    assert scaling.memory_bound
+    assert scaling.memory.seconds == 9e-4
+    assert scaling.memory.share.median == pytest.approx(0.9)
+    assert scaling.memory.scaling.median == pytest.approx(1.2)
+    (table,) = operation_tables.summary_tables(report)
+    assert table.title.startswith("Scaling below 1.85x, 3 of 3, 1 of them bound by memory, median")
+    # What is not bound stands first, though it scales better.
+    rows = table.groups
+    assert [[row[0] for row in group] for group in rows] == [
+        [ours.name, short.name],
+        [bound.name],
+    ]
+    # 56 * 56 * 256 numbers in and out, 3 * 3 * 256 * 256 + 256 weights: 8.78 MB.
+    assert rows[1][0][-5:] == ["8.78 MB", "8.78", "9.76", "90%", "1.20x"]
+    assert rows[0][1][-5:] == [""] * 5
+    assert "from a share of 85% on" in table.notes[1]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_traffic_is_of_operands_and_results(operation: str) -> None:
+    kind = kind_of(operation)
+    layer = find_layer(LAYER_OF_KIND[kind])
+    case = Case("ops", layer.name, 2, operation)
+
+    def made() -> data.Operands:
+        return data.operands(operation, layer, 2, integers=True)
+
+    (result,) = ours.operate(case, made, "ops").results()
+    sizes = {name: array.nbytes for name, array in made()._asdict().items()}
+    read = {
+        "forward": ("x", "kernel", "bias"),
+        "input-gradient": ("grad", "kernel"),
+        "kernel-gradient": ("x", "grad"),
+        "pool": ("x",),
+        "pool-gradient": ("grad",),
+    }
+    ending = max((name for name in read if operation.endswith(name)), key=len)
+    expected = [sum(sizes[name] for name in read[ending]), result.nbytes]
+    maxima = sizes["grad"] // 4
+    if operation.startswith("max-pool"):
+        expected["gradient" not in operation] += 8 * maxima
+    if operation.startswith("fused"):
+        # A byte for each maximum; gradients read the results as well.
+        expected[operation == "fused-forward"] += maxima
+        expected[0] += 4 * maxima if operation != "fused-forward" else 0
+    assert list(traffic(case)) == expected
+    assert traffic(case).moved == sum(expected)
 
 
 def test_every_kind_of_layer_in_both_layouts(tmp_path: Path) -> None:

@@ -75,6 +75,15 @@ double multiply_adds_per_second(double seconds, bool float64, int num_threads) {
                    : ops::measure_multiply_adds_per_second<float>(seconds, num_threads);
 }
 
+double seconds_of_memory(const py::array& x, const py::array& y, double seconds, int num_threads) {
+    Arguments check("seconds_of_memory");
+    const auto* x_data = check.input<float>("x", x);
+    auto* y_data = check.output<float>("y", y);
+    const index_t reads = x.size(), writes = y.size();
+    const py::gil_scoped_release release;
+    return ops::measure_seconds_of_memory(reads, x_data, writes, y_data, seconds, num_threads);
+}
+
 void read_environment() {
     const char* name = std::getenv("FASTCONV_ISA");
     if (name == nullptr || *name == '\0') return;
@@ -106,6 +115,7 @@ void bind_control(py::module_& m) {
     m.def("num_threads", &runtime::default_num_threads);
     m.def("set_num_threads", &set_num_threads, arg("count"));
     m.def("multiply_adds_per_second", &multiply_adds_per_second, arg("seconds"), arg("float64"), arg("num_threads"));
+    m.def("seconds_of_memory", &seconds_of_memory, arg("x"), arg("y"), arg("seconds"), arg("num_threads"));
 
     m.def("are_plain", &are_plain, arg("values"));
 

@@ -301,6 +301,10 @@ struct KernelsOf {
     // Runs `steps` steps of independent multiply-adds in registers, to measure the machine; returns their sum.
     T (*multiply_add_chains)(index_t steps) noexcept;
     int multiply_adds_per_step;
+    // Reads x and writes y, a part of each in turn, and nothing else, to measure memory; returns the sum of x. What
+    // is left of either behind whole runs of 8 vectors is left out. `stream`: y, aligned to cache lines, goes past
+    // the caches.
+    T (*read_and_write)(index_t reads, const T* x, index_t writes, T* y, bool stream) noexcept;
 };
 
 struct Kernels {

@@ -10,4 +10,9 @@ namespace fastconv::ops {
 template <class T>
 double measure_multiply_adds_per_second(double seconds, int num_threads);
 
+// Seconds in which `num_threads` threads read x and write y, once, each thread a part of both: the median of runs
+// that take `seconds` altogether (at least one run), with stores through or past the caches, whichever takes less.
+double measure_seconds_of_memory(index_t reads, const float* x, index_t writes, float* y, double seconds,
+                                 int num_threads);
+
 }  // namespace fastconv::ops

@@ -47,7 +47,9 @@ EPILOG = f"""[bold]What is done[/]
   of networks those of the NumPy reference, of operations those of fastconv's direct sums in
   float64, on integers, of which every sum is exact. The speed of a row is relative to the fastest
   peer that has as many threads; it is the median of the ratios in each turn, in which what slows
-  the whole machine cancels. An operation takes about a second.
+  the whole machine cancels. An operation takes about a second. With several numbers of threads
+  a table lists the operations that gain too little from them, with what each has to move, and how
+  fast the same threads move as much and do nothing else: those near that rate wait for memory.
 
 [bold]Peers[/]
 {PEER_LIST}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -11,10 +11,19 @@ from fastconv.bench.cases import Case, kind_of
 from fastconv.bench.layer_sets import find_layer, set_of_layer
 from fastconv.bench.processes import thread_words
 from fastconv.bench.results import Measurement, Report, fastest, grouped, thread_counts
-from fastconv.bench.statistics import Quartiles, paired_ratio
+from fastconv.bench.statistics import Quartiles, paired_ratio, quartiles
 from fastconv.config import Precision
 
-__all__ = ["Comparison", "Setting", "Total", "comparisons", "divided", "totals"]
+__all__ = [
+    "Comparison",
+    "Memory",
+    "Scaling",
+    "Setting",
+    "Total",
+    "comparisons",
+    "divided",
+    "totals",
+]
 
 SCALED_SECONDS = 1e-3
 """With 1 thread: what is shorter is not worth waking another thread for."""
@@ -22,6 +31,9 @@ SCALED_SECONDS = 1e-3
 STEADY = 0.95
 """Of the usual multiply-add peak. With less the threads had no processor each, as when the host of
 a virtual machine runs two of its processors on one core, for seconds or minutes."""
+
+MEMORY_BOUND = 0.85
+"""Of the operation's time."""
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
@@ -45,20 +57,50 @@ class Setting(NamedTuple):
         return ", ".join(words)
 
 
+class Memory(NamedTuple):
+    """What the operation has to move, moved by itself by the same threads, in the same turns.
+
+    Attributes:
+        seconds: that takes.
+        share: of the operation's time; more than 1 if caches serve the operation better.
+        scaling: time with 1 thread over time with these.
+    """
+
+    seconds: float
+    share: Quartiles
+    scaling: Quartiles
+
+
+class Scaling(NamedTuple):
+    """Of an operation that is long enough, in turns in which each thread had a processor.
+
+    Attributes:
+        time: with 1 thread over that with these.
+        memory: None if it was not measured.
+    """
+
+    time: Quartiles
+    memory: Memory | None
+
+    @property
+    def memory_bound(self) -> bool:
+        """Whether what it has to move takes nearly as long by itself."""
+        return self.memory is not None and self.memory.share.median >= MEMORY_BOUND
+
+
 @dataclass(frozen=True)
 class Comparison:
     """An operation of fastconv.
 
     Attributes:
         peer: the fastest that has as many threads; None if none has this operation.
-        scaling: time with 1 thread over time with these, in turns in which the threads had a
-            processor each; None where that says nothing.
+        scaling: None where it says nothing.
     """
 
     setting: Setting
     ours: Measurement
     peer: Measurement | None
-    scaling: Quartiles | None
+    scaling: Scaling | None
 
     @property
     def case(self) -> Case:
@@ -151,13 +193,27 @@ def divided(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     return parts
 
 
-def _scaling(one: Measurement, more: Measurement, usual_peak: float) -> Quartiles | None:
+def _scaling(one: Measurement, more: Measurement, usual_peak: float) -> Scaling | None:
     threads = more.contestant.threads
     if threads == 1 or one.seconds.median < SCALED_SECONDS:
         return None
-    turns = list(zip(one.turns, more.turns, more.peaks, strict=False))
-    steady = [turn for turn in turns if turn[2] >= STEADY * usual_peak]
-    return paired_ratio([t[0] for t in steady], [t[1] for t in steady]) if steady else None
+    turns = range(min(len(one.turns), len(more.turns)))
+    steady = [turn for turn in turns if more.peaks[turn] >= STEADY * usual_peak]
+    if not steady:
+        return None
+    alone, together = ([m.turns[turn] for turn in steady] for m in (one, more))
+    return Scaling(paired_ratio(alone, together), _memory(one, more, steady))
+
+
+def _memory(one: Measurement, more: Measurement, turns: Sequence[int]) -> Memory | None:
+    if not (one.memory and more.memory):
+        return None
+    alone, together = ([[m.memory[turn]] for turn in turns] for m in (one, more))
+    return Memory(
+        quartiles([seconds for (seconds,) in together]).median,
+        paired_ratio(together, [more.turns[turn] for turn in turns]),
+        paired_ratio(alone, together),
+    )
 
 
 def _total(part: list[Comparison]) -> Total:

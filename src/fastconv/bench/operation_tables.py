@@ -7,8 +7,11 @@ from statistics import median
 
 from fastconv.bench.cases import KINDS, OPERATIONS
 from fastconv.bench.comparisons import (
+    MEMORY_BOUND,
     STEADY,
     Comparison,
+    Memory,
+    Scaling,
     Setting,
     Total,
     comparisons,
@@ -16,15 +19,17 @@ from fastconv.bench.comparisons import (
     totals,
 )
 from fastconv.bench.layer_sets import LAYER_SETS, find_layer
-from fastconv.bench.rendering import Table, capital, ratio, time
+from fastconv.bench.rendering import Table, capital, digits, ratio, time
 from fastconv.bench.results import Report
-from fastconv.bench.statistics import Quartiles
 from fastconv.bench.tables import rates
+from fastconv.bench.traffic import traffic
 
 __all__ = ["operation_tables", "summary_tables"]
 
 SCALING_GOAL = 0.925
 """Of the number of threads: 1.85 with two."""
+
+MEMORY_COLUMNS = ("moved", "GB/s", "memory", "of memory", "its scaling")
 
 
 def operation_tables(report: Report) -> list[Table]:
@@ -93,7 +98,7 @@ def _row(report: Report, c: Comparison, beside: bool, scaled: bool) -> list[str]
     else:
         row += [c.peer.contestant.label, time(c.peer.seconds.median), ratio(c.speed)]
     if scaled:
-        row.append("" if c.scaling is None else ratio(c.scaling))
+        row.append("" if c.scaling is None else ratio(c.scaling.time))
     return row
 
 
@@ -167,32 +172,60 @@ def _slower_table(setting: Setting, with_peer: Sequence[Comparison]) -> Table:
 
 
 def _scaling_table(
-    report: Report, setting: Setting, scaled: Sequence[tuple[Quartiles, Comparison]]
+    report: Report, setting: Setting, scaled: Sequence[tuple[Scaling, Comparison]]
 ) -> Table:
-    """Those that gain too little from more threads, the worst first."""
+    """Those that gain too little from more threads, the worst first; bound by memory: behind."""
     goal = SCALING_GOAL * setting.threads
-    below = sorted((p for p in scaled if p[0].median < goal), key=lambda p: p[0].median)
-    middle = median(scaling.median for scaling, _ in scaled)
-    what = f"Scaling below {goal:.2f}x, {len(below)} of {len(scaled)}, median of all {middle:.2f}x"
+    below = sorted((p for p in scaled if p[0].time.median < goal), key=lambda p: p[0].time.median)
+    bound = [pair for pair in below if pair[0].memory_bound]
+    title = f"Scaling below {goal:.2f}x, {len(below)} of {len(scaled)}"
+    if bound:
+        title += f", {len(bound)} of them bound by memory"
+    title += f", median of all {median(scaling.time.median for scaling, _ in scaled):.2f}x"
+    columns = ["layer", "operation", "batch", "shape", "fastconv", "scaling", "quartiles"]
+    with_memory = any(scaling.memory is not None for scaling, _ in scaled)
     table = Table(
-        f"{what}: {setting}",
-        ["layer", "operation", "batch", "shape", "fastconv", "scaling", "quartiles"],
+        f"{title}: {setting}",
+        [*columns, *(MEMORY_COLUMNS if with_memory else ())],
         ("layer", "operation", "shape"),
-        ("shape",),
+        ("shape", "quartiles", "moved", "fastconv"),
     )
-    rows: list[Sequence[str]] = [
-        [
-            *(c.case.subject, c.case.operation, str(c.case.batch)),
-            *(find_layer(c.case.subject).shape, time(c.ours.seconds.median)),
-            *(ratio(scaling), f"{scaling.lower:.2f} - {scaling.upper:.2f}"),
-        ]
-        for scaling, c in below
-    ]
-    table.groups = [rows]
     peak = report.peak(setting.threads)
     table.notes = [
         f"scaling: time with 1 thread, at least 1 ms, over time with {setting.threads}, in turns "
         f"in which these had {STEADY:.0%} of their usual multiply-add peak; the peak's own is "
         f"{peak / report.peak(1):.2f}x"
     ]
+    ours = [pair for pair in below if not pair[0].memory_bound]
+    for group in filter(None, (ours, bound)):
+        rows: list[Sequence[str]] = [
+            [
+                *(c.case.subject, c.case.operation, str(c.case.batch)),
+                *(find_layer(c.case.subject).shape, time(c.ours.seconds.median)),
+                *(ratio(scaling.time), f"{scaling.time.lower:.2f} - {scaling.time.upper:.2f}"),
+                *(_memory_cells(c, scaling.memory) if with_memory else ()),
+            ]
+            for scaling, c in group
+        ]
+        table.groups.append(rows)
+    if with_memory:
+        table.notes.append(
+            "moved: operands read once and results written once, and the operation's rate; memory: "
+            f"the rate of {setting.threads} threads that move as much and do nothing else, "
+            "directly behind it, the operation's share of that, and its scaling; from a share of "
+            f"{MEMORY_BOUND:.0%} on: bound by memory"
+        )
     return table
+
+
+def _memory_cells(c: Comparison, memory: Memory | None) -> list[str]:
+    if memory is None:
+        return [""] * len(MEMORY_COLUMNS)
+    moved = traffic(c.case).moved
+    rates = (digits(moved / seconds / 1e9) for seconds in (c.ours.seconds.median, memory.seconds))
+    return [
+        f"{digits(moved / 1e6)} MB",
+        *rates,
+        f"{memory.share.median:.0%}",
+        ratio(memory.scaling),
+    ]

@@ -25,6 +25,9 @@ class Measurement:
         turns: seconds of each round, one list a turn.
         peaks: multiplications and additions a second in registers directly behind each turn;
             fastconv's alone measure it.
+        memory: seconds in which the same threads read the operands of an operation and write its
+            results, once, and do nothing else, directly behind each turn; fastconv's alone measure
+            it, and not where everything comes from memory.
         idle_share: processor time over wall time, in percent of one processor, while others ran.
         peak_bytes: largest resident size of its process until then.
     """
@@ -33,6 +36,7 @@ class Measurement:
     contestant: Contestant
     turns: list[list[float]]
     peaks: list[float]
+    memory: list[float]
     idle_share: float
     peak_bytes: int
 
@@ -109,6 +113,7 @@ class Report:
                     "rounds": sum(map(len, m.turns)),
                     "turn_medians": [float(np.median(turn)) for turn in m.turns],
                     "peaks": m.peaks,
+                    "memory": m.memory,
                     "idle_share": m.idle_share,
                     "peak_bytes": m.peak_bytes,
                 }

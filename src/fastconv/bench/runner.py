@@ -16,6 +16,7 @@ from fastconv.bench.cases import Case, Task
 from fastconv.bench.peers import EXACT, OURS
 from fastconv.bench.processes import Contestant, Worker, WorkerError
 from fastconv.bench.results import Measurement, Problem, Report
+from fastconv.bench.traffic import traffic
 
 __all__ = ["EFFORTS", "QUICK", "Effort", "Runner"]
 
@@ -71,6 +72,7 @@ class _Entry:
     seconds: float
     turns: list[list[float]]
     peaks: list[float]
+    memory: list[float]
     idle_seconds: float = 0.0
     waited_since: float = 0.0
     waited_seconds: float = 0.0
@@ -152,7 +154,9 @@ class Runner:
                 self._problem(Problem(case, worker.contestant, "failure", str(error)))
             else:
                 waited_since = time.monotonic()
-                entries.append(_Entry(worker, reply["seconds"], [], [], waited_since=waited_since))
+                entries.append(
+                    _Entry(worker, reply["seconds"], [], [], [], waited_since=waited_since)
+                )
         return entries
 
     def _measure(self, case: Case, title: str, entries: list[_Entry], effort: Effort) -> None:
@@ -169,7 +173,7 @@ class Runner:
                     if before is not None and others_ran:
                         before.ask({"do": "rest", "seconds": effort.rest_seconds})
                     before = entry.worker
-                    self._take_turn(entry, effort, others_ran=others_ran)
+                    self._take_turn(case, entry, effort, others_ran=others_ran)
                 except WorkerError as error:
                     contestant = entry.worker.contestant
                     self._problem(Problem(case, contestant, "failure", str(error)))
@@ -177,7 +181,7 @@ class Runner:
                     before = None
         self._report.measurements += [self._measurement(case, entry) for entry in entries]
 
-    def _take_turn(self, entry: _Entry, effort: Effort, *, others_ran: bool) -> None:
+    def _take_turn(self, case: Case, entry: _Entry, effort: Effort, *, others_ran: bool) -> None:
         calls = min(max(1, round(effort.turn_seconds / entry.seconds)), MOST_CALLS)
         # Caches and clocks after the rest; too short to matter where a call is long.
         warm_up = 1 + calls // 10 if entry.seconds < effort.turn_seconds else 0
@@ -190,9 +194,13 @@ class Runner:
         contestant = entry.worker.contestant
         if contestant.peer == OURS:
             # The speed of the processor itself, for each number of threads.
-            request = {"do": "peak", "seconds": effort.turn_seconds / 8}
-            entry.peaks.append(float(entry.worker.ask(request)["flops"]))
+            seconds = effort.turn_seconds / 8
+            reply = entry.worker.ask({"do": "peak", "seconds": seconds})
+            entry.peaks.append(float(reply["flops"]))
             self._report.peak_flops.setdefault(contestant.threads, []).append(entry.peaks[-1])
+            if case.task == "ops" and not case.cold:
+                request = {"do": "move", **traffic(case)._asdict(), "seconds": seconds}
+                entry.memory.append(float(entry.worker.ask(request)["seconds"]))
         entry.waited_since = time.monotonic()
         entry.used_seconds += entry.waited_since - start
 
@@ -202,6 +210,7 @@ class Runner:
             entry.worker.contestant,
             entry.turns,
             entry.peaks,
+            entry.memory,
             entry.idle_seconds / entry.waited_seconds if entry.waited_seconds else 0.0,
             int(entry.worker.ask({"do": "memory"})["peak_bytes"]),
         )

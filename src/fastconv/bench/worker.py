@@ -12,6 +12,8 @@ JSON, and sleeps in between. It ends with its input. Requests, and what the repl
 - `{"do": "rest", "seconds": s}`: an empty one when no thread of this process runs any more (threads
   may spin when they have no work left), at most so much later.
 - `{"do": "peak", "seconds": s}`: `flops`, multiplications and additions a second in registers.
+- `{"do": "move", "read": r, "written": w, "seconds": s}`: `seconds` in which the threads read r and
+  write w bytes and do nothing else.
 - `{"do": "memory"}`: `peak_bytes`, the largest resident size so far.
 
 A reply `{"error": message, "unsupported": bool}` takes the place of any.
@@ -36,12 +38,14 @@ from types import ModuleType
 from typing import Any, TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from fastconv import _core
 from fastconv.bench import data, models
 from fastconv.bench.cases import Case
 from fastconv.bench.job import Job
 from fastconv.bench.layer_sets import find_layer
+from fastconv.bench.traffic import FLOAT
 
 COLD_BYTES = 64 << 20
 """Inputs of a cold operation, together: more than caches hold."""
@@ -56,6 +60,7 @@ class Contestant:
         self._peer: ModuleType = importlib.import_module(module)
         self._peer.configure(threads)
         self._job: Job | None = None
+        self._moved: dict[tuple[int, int], list[npt.NDArray[np.float32]]] = {}
         self._processor_seconds = 0.0
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +74,7 @@ class Contestant:
     def _prepare(self, case: dict[str, Any], results: str) -> dict[str, Any]:
         # The last case's memory goes before this one's comes.
         self._job = None
+        self._moved.clear()
         described = Case(**case)
         np.savez(results, *self._make(described, checked=True).results())
         self._job = self._make(described, checked=False)
@@ -143,6 +149,14 @@ class Contestant:
         # Two operations each.
         rate = 2 * _core.multiply_adds_per_second(seconds, False, self._threads)
         return {"flops": rate}
+
+    def _move(self, read: int, written: int, seconds: float) -> dict[str, Any]:
+        # Written before they are used: pages that never were share one of zeros.
+        if (read, written) not in self._moved:
+            sizes = (read // FLOAT, written // FLOAT)
+            self._moved[read, written] = [np.ones(size, np.float32) for size in sizes]
+        x, y = self._moved[read, written]
+        return {"seconds": _core.seconds_of_memory(x, y, seconds, self._threads)}
 
     def _memory(self) -> dict[str, Any]:
         # Linux counts in kibibytes.
