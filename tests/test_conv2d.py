@@ -101,9 +101,9 @@ def test_bits_do_not_depend_on_the_thread_count(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("filters", "aligned"), [(32, True), (32, False), (24, True), (17, True)])
 def test_outputs_beyond_the_caches(filters: int, aligned: bool, dtype: type) -> None:
-    # Above 24 MiB whole, aligned cache lines are streamed, other outputs not.
+    # From 8 MiB on whole, aligned cache lines are streamed, other outputs not.
     item = np.dtype(dtype).itemsize
-    x = integers(0, 2, (24 << 20) // (filters * item * 200) + 1, 100, 1).astype(dtype)
+    x = integers(0, 2, (8 << 20) // (filters * item * 200) + 1, 100, 1).astype(dtype)
     kernel, bias = integers(1, 1, 2, 1, filters).astype(dtype), integers(2, filters).astype(dtype)
     expected = x[:, :, :-1] * kernel[0, 0, 0] + x[:, :, 1:] * kernel[0, 1, 0] + bias
     expected = np.concatenate((expected, x[:, :, -1:] * kernel[0, 0, 0] + bias), axis=2)

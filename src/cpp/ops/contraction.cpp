@@ -230,8 +230,8 @@ void run_all(const std::vector<Contraction<T>>& groups, index_t batch, Strides i
     const index_t block_items = std::min(group_blocks, pieces(wanted, runs * bands));
 
     const bool turned = layout == Layout::channels_first;
-    const bool stream =
-        !turned && shape.writes_whole_lines() && streams(y, batch * rows * out.row * static_cast<index_t>(sizeof(T)));
+    const bool stream = !turned && shape.writes_whole_lines() &&
+                        streams(y, batch * rows * out.row * static_cast<index_t>(sizeof(T)), streamed_bytes_of_sums);
     const index_t pixels = out.row / std::max<index_t>(1, out.pixel), columns = shape.columns();
     const index_t bank_size = turned ? images * pieces(rows, bands) * out.row : 0;
     const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));

@@ -223,7 +223,7 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
     const index_t thread_size = scratch_size();
     const auto scratch = few_ ? runtime::Buffer<T>() : scratch_of_threads<T>(threads, thread_size);
     const bool stream = few_ && products_.width() * element == stream_line &&
-                        streams(y, batch * out_.height * out_.width * out_.channels * element);
+                        streams(y, batch * out_.height * out_.width * out_.channels * element, streamed_bytes_of_few);
     std::atomic<bool> finite{true};
     runtime::parallel_for(blocks * parts, threads, [&](index_t item, int thread) {
         if (!run_tiles(share(tiles, item / parts, blocks), share(slices, item % parts, parts), x, bias, activation, y,

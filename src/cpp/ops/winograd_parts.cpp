@@ -84,8 +84,8 @@ bool WinogradParts<T>::run_all(const T* x, const T* bias, Activation activation,
     const int threads = runtime::thread_count(all_rows, work, num_threads);
     const Cut bands(tile_rows(), threads > 1 ? std::min(most_rows, pieces(all_rows, 8 * threads)) : most_rows, 1);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * size));
-    const bool stream =
-        dispatch::active<T>().lanes * element == stream_line && streams(y, s_.output_size() * element);
+    const bool stream = dispatch::active<T>().lanes * element == stream_line &&
+                        streams(y, s_.output_size() * element, streamed_bytes_of_sums);
     std::atomic<bool> finite{true};
     runtime::parallel_for(s_.batch * bands.count, threads, [&](index_t item, int thread) {
         if (run_rows(item / bands.count, bands[item % bands.count], x, bias, activation, y,
