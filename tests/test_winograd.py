@@ -9,7 +9,14 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers, ops, reference
-from support.arrays import DTYPES, MAGNITUDE, assert_equal, assert_same_bits, reals
+from support.arrays import (
+    DTYPES,
+    MAGNITUDE,
+    assert_equal,
+    assert_same_bits,
+    integers,
+    reals,
+)
 from support.bounds import (
     assert_within_bound,
     winograd_kernel_magnitude,
@@ -145,6 +152,20 @@ def test_default_uses_winograd_and_strict_does_not(case: ConvCase, dtype: type) 
     for result, plain, *bound in zip(results, direct, wanted, magnitudes, terms, strict=True):
         assert_within_bound(plain, *bound)
         assert not np.array_equal(result, plain)
+
+
+@dtypes
+def test_kernel_gradient_of_copied_slices_is_exact(dtype: type) -> None:
+    """Images beyond a megabyte, of both sides, with a last slice of channels that is narrower."""
+    case = ConvCase("copied", (2, 17, 17, 480), (3, 3, 240, 480), padding="same", groups=2)
+    x, grad = integers(1, *case.x), integers(2, 2, 17, 17, 480)
+    assert x.size * 4 > 1 << 20
+    assert 2 * 9 * 9 * 4 * 4 * MAGNITUDE**2 * 4 * 4 <= 2**24
+    kernel = np.zeros(case.kernel)
+    wanted = reference.conv2d_gradients(x, kernel, grad, wrt=("kernel",), **case.options).kernel
+    for count in (1, 2, 3):
+        dkernel = gradient_of_kernel(x.astype(dtype), grad.astype(dtype), case, count)
+        assert_equal(dkernel, wanted.astype(dtype))
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)

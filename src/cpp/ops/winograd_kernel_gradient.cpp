@@ -3,6 +3,7 @@
 // An item is a slice of the input channels and one of the output channels, whose 16 sums stay in the cache while a
 // chunk of the tiles goes by in blocks: both sides are transformed, then multiplied position by position. Slices,
 // chunks and blocks are fixed by the shape, and chunks are added in order: the bits do not depend on the threads.
+// Images that go by often are copied first, a slice of their channels after the other.
 // Of few input channels a kernel does all of that but the last transform.
 #include "ops/winograd_kernel_gradient.hpp"
 
@@ -25,6 +26,62 @@ constexpr index_t partial_bytes = index_t{32} << 20;  // of all chunks' gradient
 constexpr index_t most_items = 32;
 // A chunk's sums are transformed back and added to the others': not for less than this.
 constexpr index_t blocks_per_chunk = 4, chunks_of_few = 4, fewest_tiles = 64;
+
+// Images are copied that so many slices of the other side need, if they are larger than a second-level cache: runs of
+// slice_bytes, a pixel apart, come from memory at a fifth of the speed of what lies in order. ms, as they lie and
+// copied (Zen 4, AVX-512, 1 thread and 2):
+//
+//   28x28 256 -> 512  batch  8   111  91   54 44      14x14 512 -> 512  batch  8   54 45   25 23
+//   28x28 512 -> 512  batch  8   211 191  113 99      13x13 256 -> 384  batch 32   83 70   40 35
+//   56x56 256 -> 256  batch  8   224 193  117 98      56x56 256 -> 256  batch  1   24 22   11 11
+constexpr index_t enough_passes = 4, near_bytes = index_t{1} << 20, most_copied_bytes = index_t{128} << 20;
+
+// Images of one side, of which tiles are transformed slice by slice, each slice for `passes` of the other side's.
+template <class T>
+class Slices {
+  public:
+    Slices(const TiledImages& images, index_t batch, index_t groups, const Cut& cut, index_t passes, const T* x,
+           int num_threads)
+        : images_(images),
+          cut_(cut),
+          pixels_(batch * images.height * images.width),
+          group_channels_(images.channels / groups),
+          x_(x) {
+        const index_t slices = groups * cut.count, size = slices * pixels_ * cut.piece;
+        const index_t bytes = size * static_cast<index_t>(sizeof(T));
+        if (slices == 1 || passes < enough_passes || bytes <= near_bytes || bytes > most_copied_bytes) return;
+        copy_ = runtime::Buffer<T>(static_cast<std::size_t>(size));
+        constexpr index_t piece = 128;
+        const index_t items = pieces(pixels_, piece);
+        const double work = runtime::work_of_memory * static_cast<double>(size);
+        runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
+            const index_t first = item * piece, count = std::min(piece, pixels_ - first);
+            for (index_t group = 0; group < groups; ++group)
+                dispatch::active<T>().pack_panels(
+                    count, group_channels_, x + first * images.channels + group * group_channels_, images.channels,
+                    cut.piece, copy_.data() + offset(group, 0) + first * cut.piece, pixels_ * cut.piece);
+        });
+    }
+
+    void transform(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid, Range tiles, index_t group,
+                   index_t slice, T* v) const {
+        const Range channels = cut_[slice];
+        if (copy_.data() == nullptr)
+            return transform_patches(kernel, grid, images_, tiles, shifted(channels, group * group_channels_), x_, v);
+        TiledImages images = images_;
+        images.channels = cut_.piece;
+        transform_patches(kernel, grid, images, tiles, {0, channels.size()}, copy_.data() + offset(group, slice), v);
+    }
+
+  private:
+    index_t offset(index_t group, index_t slice) const { return (group * cut_.count + slice) * pixels_ * cut_.piece; }
+
+    TiledImages images_;
+    Cut cut_;
+    index_t pixels_, group_channels_;
+    const T* x_;
+    runtime::Buffer<T> copy_;
+};
 
 // sums[position][channel][filter] of some tiles and filters of few input channels.
 template <class T>
@@ -56,8 +113,6 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     if (s.batch == 0 || (!few && winograd_outputs<T>(s, Direction::kernel_gradient) == 0)) return false;
     const auto& kernels = dispatch::active<T>();
     const TileGrid grid = TileGrid::of(s.out_height, s.out_width);
-    const TiledImages inputs{s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left};
-    const TiledImages grads{s.out_height, s.out_width, s.out_channels, 0, 0};
     const index_t element = sizeof(T), tiles = s.batch * grid.per_image();
 
     const index_t group_channels = s.group_in_channels(), group_filters = s.group_out_channels();
@@ -90,15 +145,23 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
                                                        : 0);
     T* partial = chunks.count > 1 ? partials.data() : dkernel;
 
-    runtime::parallel_for(chunks.count * slices, threads, [&](index_t item, int thread) {
+    const Slices<T> inputs({s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left}, s.batch, s.groups, rows,
+                           few ? 0 : columns.count, x, num_threads);
+    const Slices<T> grads({s.out_height, s.out_width, s.out_channels, 0, 0}, s.batch, s.groups, columns,
+                          few ? 0 : rows.count, grad, num_threads);
+
+    // Threads take turns, where that is even: at the same chunk they read the same images.
+    const index_t items = chunks.count * slices, each = items % threads == 0 ? items / threads : items;
+    runtime::parallel_for(items, threads, [&](index_t index, int thread) {
+        const index_t item = index % each * (items / each) + index / each;
         T* v = buffers.data() + thread * thread_size;
         T* g = v + v_size;
         T* sums = g + g_size;
         const index_t chunk_index = item / slices;
         const Range chunk = chunks[chunk_index];
         const index_t group = item % slices / group_slices;
-        const Range channels = rows[item % group_slices / columns.count];
-        const Range filters = shifted(columns[item % columns.count], group * group_filters);
+        const index_t row = item % group_slices / columns.count, column = item % columns.count;
+        const Range channels = rows[row], filters = shifted(columns[column], group * group_filters);
         const index_t sums_position = position_stride<T>(channels.size() * filters.size());
 
         if (few) add_few(s, grid, chunk, filters, x, grad, sums, sums_position);
@@ -109,9 +172,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         op.b_block_stride = op.block_vectors * kernels.lanes;
         for (index_t first = chunk.begin; !few && first < chunk.end; first += blocks.piece) {
             const Range some{first, std::min(chunk.end, first + blocks.piece)};
-            transform_patches(kernels.winograd_2x2.input, grid, inputs, some,
-                              shifted(channels, group * group_channels), x, v);
-            transform_patches(kernels.winograd_gradient, grid, grads, some, filters, grad, g);
+            inputs.transform(kernels.winograd_2x2.input, grid, some, group, row, v);
+            grads.transform(kernels.winograd_gradient, grid, some, group, column, g);
             op.depth = some.size();
             op.accumulate = first > chunk.begin;
             for (index_t position = 0; position < 16; ++position) {
