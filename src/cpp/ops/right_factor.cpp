@@ -9,8 +9,10 @@
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t block_bytes = index_t{128} << 10;   // of b in one pass
-constexpr index_t item_bytes = index_t{256} << 10;    // of a in one pass
+constexpr index_t block_bytes = index_t{128} << 10;   // of b in one pass,
+constexpr index_t least_pass = 1024;                  // of which the depth may be as much in any case
+constexpr index_t item_bytes = index_t{256} << 10;    // of a for block_bytes of b
+constexpr index_t near_bytes = index_t{128} << 10;    // of c in an item; more does not stay in the cache
 constexpr index_t in_place_rows = 32;                 // fewer do not repay a copy of b
 constexpr index_t streamed_bytes = index_t{2} << 20;  // more of b comes from far and is read row by row
 constexpr index_t far_bytes = index_t{12} << 20;      // more of b comes from memory
@@ -69,6 +71,9 @@ void multiply_by_tiles(kernels::BatchReduce<T> op, index_t rows, index_t tallest
     }
 }
 
+// The deeper a pass, the less often c is read and written. Time of passes of at most 512 over that of 1024 where c is
+// also asked for early, float32, AVX-512 on Zen 4, 1 and 2 threads: 1024x1024x1024 1.04, 1.04; 1500x784x1000 1.03
+// (2 threads); 128x1024x4096, transposed, 1.03; up to 32 rows 0.97 to 1.03.
 template <class T>
 RightFactor<T>::RightFactor(index_t columns_, index_t depth_, const T* b_, bool transposed_)
     : columns(columns_), depth(depth_), b(b_), transposed(transposed_), narrow(is_narrow<T>(columns_, depth_)) {
@@ -82,7 +87,7 @@ RightFactor<T>::RightFactor(index_t columns_, index_t depth_, const T* b_, bool 
         block_vectors = ops::block_vectors<T>(columns);
         width = block_vectors * kernels.lanes;
         const index_t row_bytes = width * static_cast<index_t>(sizeof(T));
-        const index_t passes = pieces(std::max<index_t>(1, depth), std::max<index_t>(1, block_bytes / row_bytes));
+        const index_t passes = pieces(std::max<index_t>(1, depth), std::max(least_pass, block_bytes / row_bytes));
         pass = std::max<index_t>(1, pieces(depth, passes));
         tallest_tile = kernels.tile_rows[block_vectors - 1];
     }
@@ -91,8 +96,9 @@ RightFactor<T>::RightFactor(index_t columns_, index_t depth_, const T* b_, bool 
 
 template <class T>
 index_t RightFactor<T>::rows_at_once() const {
-    const index_t tile_bytes = std::max<index_t>(1, pass) * tallest_tile * static_cast<index_t>(sizeof(T));
-    return std::max<index_t>(1, item_bytes / tile_bytes) * tallest_tile;
+    constexpr index_t element = sizeof(T);
+    const index_t part = pieces(pass, narrow ? 1 : pieces(pass * width * element, block_bytes));
+    return std::max<index_t>(1, item_bytes / (std::max<index_t>(1, part) * tallest_tile * element)) * tallest_tile;
 }
 
 template <class T>
@@ -168,6 +174,7 @@ void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T
     auto op = product(factor_);
     op.b_block_stride = block_stride_;
     op.b_depth_stride = depth_stride_;
+    op.from_memory = rows * columns * static_cast<index_t>(sizeof(T)) > near_bytes;
     for (index_t first = 0; first == 0 || first < depth; first += factor_.pass) {
         const bool last = first + factor_.pass >= depth;
         op.depth = std::min(factor_.pass, depth - first);

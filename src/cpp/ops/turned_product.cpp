@@ -12,12 +12,13 @@ namespace fastconv::ops {
 namespace {
 
 constexpr index_t no_offset[1] = {0};
-constexpr index_t most_pass = 512;                  // of a narrow b, whose own passes are its whole depth
-constexpr index_t most_bytes = index_t{2} << 20;    // of b, which each item reads
-constexpr index_t most_sums = index_t{512} << 10;   // bytes of them, of an item
-constexpr index_t near_bytes = index_t{256} << 10;  // of a, of each thread
-constexpr index_t long_row = 128;                   // bytes
-constexpr index_t least_vector = 32;                // bytes; shorter ones leave little to fill
+constexpr index_t most_pass = 512;                    // of a narrow b, whose own passes are its whole depth
+constexpr index_t packed_bytes = index_t{128} << 10;  // of a stored transposed, in a pass
+constexpr index_t most_bytes = index_t{2} << 20;      // of b, which each item reads
+constexpr index_t most_sums = index_t{512} << 10;     // bytes of them, of an item
+constexpr index_t near_bytes = index_t{256} << 10;    // of a, of each thread
+constexpr index_t long_row = 128;                     // bytes
+constexpr index_t least_vector = 32;                  // bytes; shorter ones leave little to fill
 // Multiply-adds of vectors that take the time of copying a vector, and of turning it.
 constexpr index_t copy_cost = 3, turn_cost = 6;
 
@@ -109,7 +110,10 @@ void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool tran
                     Activation activation, T* c, int threads) {
     const auto& kernels = dispatch::active<T>();
     const index_t columns = b.columns, depth = b.depth, lanes = kernels.lanes;
-    const index_t pass = b.narrow ? std::min(depth, most_pass) : b.pass;
+    // As for the widest items: threads must not change the order of the sums.
+    const index_t transposed_pass =
+        pieces(depth, pieces(bytes<T>(depth * kernels.block_vectors * lanes), packed_bytes));
+    const index_t pass = b.narrow ? std::min(depth, most_pass) : transpose_a ? transposed_pass : b.pass;
     const Cut items = cut_rows<T>(rows, threads);
     const index_t width = items.piece, packed_size = pass * width, size = packed_size + columns * width;
     threads = static_cast<int>(std::min<index_t>(threads, items.count));
