@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastconv import ops, reference
+from fastconv import _core, ops, reference
 from fastconv.bench.workloads import CONVS, DENSES, SQUARES
 
 BATCH = 128
@@ -70,6 +70,12 @@ def test_matmul_square(measure, rng, size, num_threads):
         num_threads=num_threads,
         expected=a @ b,
     )
+
+
+def test_tile(measure):
+    """The tile that does most of the work, its factors in the first-level cache."""
+    work = _core.multiply_tiles(1000, False)
+    measure(lambda: _core.multiply_tiles(1000, False), flops=2 * work)
 
 
 @denses

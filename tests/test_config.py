@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import config
+from fastconv import _core, config
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -212,3 +212,13 @@ def test_cache_info() -> None:
     )
     assert all(type(value) is int and value >= 0 for value in info)
     assert info.cached_bytes <= info.limit_bytes
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("float64", [False, True])
+def test_multiply_tiles_counts_its_work(float64: bool) -> None:
+    one = _core.multiply_tiles(1, float64)
+    depth, fewest_sums = 1024, 12
+    assert one >= depth * fewest_sums
+    assert one % depth == 0
+    assert _core.multiply_tiles(3, float64) == 3 * one

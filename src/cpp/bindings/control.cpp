@@ -84,6 +84,11 @@ double seconds_of_memory(const py::array& x, const py::array& y, double seconds,
     return ops::measure_seconds_of_memory(reads, x_data, writes, y_data, seconds, num_threads);
 }
 
+double multiply_tiles(index_t count, bool float64) {
+    const py::gil_scoped_release release;
+    return float64 ? ops::multiply_tiles<double>(count) : ops::multiply_tiles<float>(count);
+}
+
 void read_environment() {
     const char* name = std::getenv("FASTCONV_ISA");
     if (name == nullptr || *name == '\0') return;
@@ -116,6 +121,7 @@ void bind_control(py::module_& m) {
     m.def("set_num_threads", &set_num_threads, arg("count"));
     m.def("multiply_adds_per_second", &multiply_adds_per_second, arg("seconds"), arg("float64"), arg("num_threads"));
     m.def("seconds_of_memory", &seconds_of_memory, arg("x"), arg("y"), arg("seconds"), arg("num_threads"));
+    m.def("multiply_tiles", &multiply_tiles, arg("count"), arg("float64"));
 
     m.def("are_plain", &are_plain, arg("values"));
 

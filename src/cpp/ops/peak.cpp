@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "dispatch/kernels.hpp"
@@ -73,6 +74,36 @@ double measure_seconds_of_memory(index_t reads, const float* x, index_t writes, 
     return std::min(median(false), median(true));
 }
 
+template <class T>
+double multiply_tiles(index_t count) {
+    constexpr index_t steps = 64, repeats = 16;  // 16 times the same depth
+    constexpr index_t offsets[repeats] = {};
+    const auto& kernels = dispatch::active<T>();
+    const index_t vectors = kernels.block_vectors, rows = kernels.tile_rows[vectors - 1],
+                  width = vectors * kernels.lanes;
+    const index_t a_size = rows * steps, b_size = steps * width, c_size = rows * width;
+    const runtime::Buffer<T> all(static_cast<std::size_t>(b_size + c_size + a_size));
+    std::fill_n(all.data(), b_size + c_size + a_size, T(1));
+    kernels::BatchReduce<T> op{};
+    op.b = all.data();
+    op.c = all.data() + b_size;
+    op.a = op.c + c_size;
+    op.a_row_stride = steps;
+    op.a_depth_stride = 1;
+    op.a_offsets = op.b_offsets = offsets;
+    op.b_depth_stride = op.b_block_stride = op.c_row_stride = width;
+    op.count = repeats;
+    op.depth = steps;
+    op.rows = rows;
+    op.columns = width;
+    op.block_vectors = kernels.block_vectors;
+    for (index_t i = 0; i < count; ++i) kernels.batch_reduce(op);
+    // Of ones, a sum is the number of its products.
+    return static_cast<double>(count) * std::accumulate(op.c, op.c + c_size, 0.0);
+}
+
+template double multiply_tiles<float>(index_t);
+template double multiply_tiles<double>(index_t);
 template double measure_multiply_adds_per_second<float>(double, int);
 template double measure_multiply_adds_per_second<double>(double, int);
 

@@ -15,4 +15,9 @@ double measure_multiply_adds_per_second(double seconds, int num_threads);
 double measure_seconds_of_memory(index_t reads, const float* x, index_t writes, float* y, double seconds,
                                  int num_threads);
 
+// Computes the widest tile of batch_reduce `count` times, of factors that stay in the first-level cache; returns how
+// many multiply-adds that took, by their result.
+template <class T>
+double multiply_tiles(index_t count);
+
 }  // namespace fastconv::ops
