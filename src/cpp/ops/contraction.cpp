@@ -236,28 +236,26 @@ void run_all(const std::vector<Contraction<T>>& groups, index_t batch, Strides i
     const index_t bank_size = turned ? images * pieces(rows, bands) * out.row : 0;
     const runtime::Buffer<T> banks(static_cast<std::size_t>(threads * bank_size));
     runtime::parallel_for(runs * bands * block_items, threads, [&](index_t item, int thread) {
-        const auto [first_block, last_block] =
-            runtime::share(group_blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
-        const auto [row, row_end] =
-            runtime::share(rows, static_cast<int>(item / block_items % bands), static_cast<int>(bands));
+        const Range block_range = equal_part(group_blocks, item % block_items, block_items);
+        const Range band_rows = equal_part(rows, item / block_items % bands, bands);
         const index_t image = item / block_items / bands % image_items * images;
         const index_t group = item / block_items / bands / image_items;
-        const Range band_rows{row, row_end};
         const index_t run_images = std::min(images, batch - image);
-        const Range block_range{first_block, last_block};
         const T* const from = x + image * in.image;
         if (!turned)
             return run_group(groups, group, run_images, band_rows, block_range, from, y + image * out.image, 0, bias,
                              activation, stream);
         // In the cache, and turned from there to y.
         T* const bank = banks.data() + thread * bank_size;
-        run_group(groups, group, run_images, band_rows, block_range, from, bank, row, bias, activation);
-        const index_t first = first_block * shape.width();
-        const index_t used = std::min(columns, last_block * shape.width()) - first, channel = group * columns + first;
+        run_group(groups, group, run_images, band_rows, block_range, from, bank, band_rows.begin, bias, activation);
+        const index_t first = block_range.begin * shape.width();
+        const index_t used = std::min(columns, block_range.end * shape.width()) - first,
+                      channel = group * columns + first;
         for (index_t n = 0; n < run_images; ++n)
             dispatch::active<T>().transpose(
                 band_rows.size() * pixels, used, bank + n * out.image + channel, out.pixel,
-                y + ((image + n) * count * columns + channel) * rows * pixels + row * pixels, rows * pixels);
+                y + ((image + n) * count * columns + channel) * rows * pixels + band_rows.begin * pixels,
+                rows * pixels);
     });
 }
 

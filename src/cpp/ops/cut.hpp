@@ -21,6 +21,12 @@ inline Range shifted(Range range, index_t by) { return {range.begin + by, range.
 
 inline index_t pieces(index_t length, index_t piece) { return (length + piece - 1) / piece; }
 
+// Part `i` of `parts` of a length: any runs of as many parts differ by one element at most, so that threads with
+// equal runs have equal work.
+inline Range equal_part(index_t length, index_t i, index_t parts) {
+    return {length * i / parts, length * (i + 1) / parts};
+}
+
 // `length` cut into equal pieces of at most `most`, each a multiple of `unit` but for the last.
 class Cut {
   public:
