@@ -91,7 +91,9 @@ const T* TransformedWeights<T>::data_of(int thread) const {
 template <class T>
 WeightsView<T> TransformedWeights<T>::transform(index_t group, Range blocks, Range some, T* scratch) const {
     const index_t position = ops::position_stride<T>(some.size() * width), block = positions() * position;
-    transform(group, blocks, some, scratch, position, block, scratch + blocks.size() * block);
+    for (index_t first = some.begin; first < some.end; first += channels_at_once)
+        transform(group, blocks, {first, std::min(first + channels_at_once, some.end)},
+                  scratch + (first - some.begin) * width, position, block, scratch + blocks.size() * block);
     return {scratch, position, block, some};
 }
 

@@ -98,11 +98,11 @@ class TransformedWeights {
                 {0, channels}};
     }
 
-    // Transforms some blocks of a group, and at most channels_at_once of its channels, to scratch.
+    // Transforms some blocks of a group, and some of its channels, to scratch.
     static constexpr index_t channels_at_once = 64;
     WeightsView<T> transform(index_t group, Range blocks, Range channels, T* scratch) const;
-    index_t scratch_size(index_t blocks) const {
-        return blocks * positions() * ops::position_stride<T>(channels_at_once * width) + taps_size();
+    index_t scratch_size(index_t blocks, index_t channels) const {
+        return blocks * positions() * ops::position_stride<T>(channels * width) + taps_size();
     }
 
     index_t size() const { return groups_ * group_stride_; }  // of all, transformed

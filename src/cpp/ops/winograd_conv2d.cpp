@@ -14,12 +14,8 @@ namespace {
 constexpr index_t block_bytes = index_t{512} << 10;  // of transformed inputs and products: half a second-level cache
 constexpr index_t slice_bytes = 256;                 // columns of a slice: wide enough to read inputs seldom
 constexpr index_t fewest_tile_rows = 4;              // of BatchReduce, so that weights are read seldom
+constexpr index_t slice_cache_bytes = index_t{768} << 10;  // of a slice's transformed weights and products
 constexpr index_t far_bytes = index_t{8} << 20;  // of transformed weights: hardly in the caches when they are read
-
-Range share(index_t length, index_t part, index_t parts) {
-    const auto [begin, end] = runtime::share(length, static_cast<int>(part), static_cast<int>(parts));
-    return {begin, end};
-}
 
 template <class T>
 const kernels::WinogradTransforms<T>& transforms_of(index_t outputs) {
@@ -128,27 +124,28 @@ template <class T>
 bool WinogradConv2d<T>::run_by_slice(index_t tiles, const T* x, const T* bias, Activation activation, T* y,
                                      int threads) const {
     const TransformedWeights<T>& weights = products_.weights();
-    const index_t parts = pieces(weights.channels, weights.channels_at_once);
-    const auto channels_of = [&](index_t part) {
-        const index_t first = part * weights.channels_at_once;
-        return Range{first, std::min(first + weights.channels_at_once, weights.channels)};
-    };
-    const index_t v_size = products_.v_size(tiles, weights.channels_at_once);
-    const runtime::Buffer<T> v(static_cast<std::size_t>(groups_ * parts * v_size));
-    runtime::parallel_for(groups_ * parts, threads, [&](index_t item, int) {
-        products_.transform({0, tiles}, item / parts, channels_of(item % parts), x, v.data() + item * v_size);
+    const index_t channel_size = weights.positions() * slice_blocks_ * weights.width;
+    const index_t by_cache =
+        (slice_cache_bytes / static_cast<index_t>(sizeof(T)) - slice_products_size(tiles)) / channel_size;
+    const Cut parts(weights.channels, std::min(by_cache, pieces(groups_ * weights.channels, threads)),
+                    weights.channels_at_once);
+    const index_t v_size = products_.v_size(tiles, parts.piece);
+    const runtime::Buffer<T> v(static_cast<std::size_t>(groups_ * parts.count * v_size));
+    runtime::parallel_for(groups_ * parts.count, threads, [&](index_t item, int) {
+        products_.transform({0, tiles}, item / parts.count, parts[item % parts.count], x, v.data() + item * v_size);
     });
 
-    const index_t weights_size = weights.scratch_size(slice_blocks_);
+    const index_t weights_size = weights.scratch_size(slice_blocks_, parts.piece);
     const index_t thread_size = weights_size + slice_products_size(tiles);
     const auto scratch = scratch_of_threads<T>(threads, thread_size);
     std::atomic<bool> finite{true};
     runtime::parallel_for(slices(), threads, [&](index_t slice, int thread) {
         T* const own = scratch.data() + thread * thread_size;
         T* const m = own + weights_size;
-        for (index_t part = 0; part < parts; ++part) {
-            const auto some = weights.transform(group(slice), blocks(slice), channels_of(part), own);
-            products_.multiply(tiles, some, columns_of(slice), v.data() + (group(slice) * parts + part) * v_size, m);
+        for (index_t part = 0; part < parts.count; ++part) {
+            const auto some = weights.transform(group(slice), blocks(slice), parts[part], own);
+            products_.multiply(tiles, some, columns_of(slice),
+                               v.data() + (group(slice) * parts.count + part) * v_size, m);
         }
         if (!write_slice({0, tiles}, slice, m, bias, activation, y)) finite = false;
     });
@@ -226,8 +223,8 @@ bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activa
                         streams(y, batch * out_.height * out_.width * out_.channels * element, streamed_bytes_of_few);
     std::atomic<bool> finite{true};
     runtime::parallel_for(blocks * parts, threads, [&](index_t item, int thread) {
-        if (!run_tiles(share(tiles, item / parts, blocks), share(slices, item % parts, parts), x, bias, activation, y,
-                       scratch.data() + thread * thread_size, thread, stream))
+        if (!run_tiles(equal_part(tiles, item / parts, blocks), equal_part(slices, item % parts, parts), x, bias,
+                       activation, y, scratch.data() + thread * thread_size, thread, stream))
             finite = false;
     });
     return finite;
