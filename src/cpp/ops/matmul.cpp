@@ -129,15 +129,18 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
         }
     }
     const PreparedMatrix<T> matrix(factor, false, num_threads);
-    const index_t even = pieces(pieces(rows, std::clamp<index_t>(wanted / blocks, 1, rows)), factor.tallest_tile);
-    const index_t row_piece = std::min(factor.rows_at_once(), even * factor.tallest_tile);
-    const index_t row_items = pieces(rows, row_piece), block_items = std::min(blocks, pieces(wanted, row_items));
-    runtime::parallel_for(row_items * block_items, threads, [&](index_t item, int) {
-        const index_t row = item / block_items * row_piece;
+    // Pieces of rows as equal as can be, and as many items for each thread.
+    const index_t most = std::min(factor.rows_at_once(), pieces(rows, std::clamp<index_t>(wanted / blocks, 1, rows)));
+    const index_t row_pieces = pieces(rows, most), block_items = std::min(blocks, pieces(wanted, row_pieces));
+    const bool shared = row_pieces * block_items % threads == 0;
+    const Cut row_items(rows, shared ? most : pieces(rows, pieces(row_pieces, threads) * threads),
+                        factor.tallest_tile);
+    runtime::parallel_for(row_items.count * block_items, threads, [&](index_t item, int) {
+        const Range some = row_items[item / block_items];
         const auto [first_block, last_block] =
             runtime::share(blocks, static_cast<int>(item % block_items), static_cast<int>(block_items));
-        matrix.multiply(std::min(row_piece, rows - row), {first_block, last_block}, a + row * depth, bias, activation,
-                        c + row * columns);
+        matrix.multiply(some.size(), {first_block, last_block}, a + some.begin * depth, bias, activation,
+                        c + some.begin * columns);
     });
 }
 
