@@ -50,6 +50,8 @@ SIZES = {
     "streamed_from_far": (3, 1100, 530),
     "streamed_by_blocks": (40, 700, 530),
     "from_memory": (1, 3210, 1000),
+    "rows_from_memory": (7, 3210, 1000),
+    "more_rows_from_memory": (17, 3210, 1003),
     "outer_product_along_rows": (300, 5, 330),
     "outer_product_of_few_columns": (1001, 1, 10),
     "outer_product_in_parallel": (700, 1, 260),
@@ -124,6 +126,7 @@ def test_integers_are_exact(size: Size, dtype: type) -> None:
         "parallel_thin",
         "parallel_deep",
         "streamed_from_far",
+        "more_rows_from_memory",
         "m1_dense",
         "turned",
         "turned_on_every_level",
@@ -176,6 +179,7 @@ ROW_OF_BATCH_SIZES = [
     (41, 170, 20),
     (41, 1100, 530),
     (9, 1024, 70),
+    (7, 3210, 1000),
     (95, 700, 33),
     (32, 784, 101),
     (131, 201, 100),
@@ -204,13 +208,13 @@ def test_row_of_a_batch_equals_the_row_alone(
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_outer_product_past_the_caches(dtype: type) -> None:
+@pytest.mark.parametrize("depth", [1, 8])
+def test_kernel_gradient_past_the_caches(dtype: type, depth: int) -> None:
     # 25 MB, and 64 columns: whole cache lines.
-    a, b = integers(0, 98304 if dtype is np.float32 else 49152, 1), integers(1, 1, 64)
-    left, right = a.astype(dtype), b.astype(dtype)
-    y = ops.matmul(left, right)
+    a, b = integers(0, depth, 98304 if dtype is np.float32 else 49152), integers(1, depth, 64)
+    y = ops.matmul(a.astype(dtype), b.astype(dtype), transpose_a=True)
     assert y.nbytes >= 24 << 20
-    assert_equal(y, (left * right).astype(dtype))
+    assert_equal(y, (a.T @ b).astype(dtype))
 
 
 @pytest.mark.usefixtures("isa")

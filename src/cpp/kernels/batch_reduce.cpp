@@ -63,7 +63,37 @@ FASTCONV_INLINE void prefetch(const BatchReduce<T>& op, const T* a, const T* c) 
         FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) __builtin_prefetch(next + m * op.a_row_stride + k, 0, 2);
 }
 
-enum class Form { broadcast, diagonal, diagonal_with_tail };
+// The lines of B that the next product reads, in the order in which they lie in memory, which is faster to bring a
+// long run than a part of each row; a line or two at each step of the depth, as many at once would stall what is
+// computed.
+template <class T>
+struct LinesAhead {
+    const T* next;
+    index_t left, columns, gap;
+
+    LinesAhead() = default;
+    // For a tile that begins at column `first`, and has asked for its share of all when it ends.
+    FASTCONV_INLINE LinesAhead(const BatchReduce<T>& op, index_t first)
+        : columns(op.columns), gap(op.b_depth_stride - op.columns) {
+        const index_t before = first * op.depth, row = before / columns;
+        next = op.b_ahead + before + row * gap;
+        left = (row + 1) * columns - before;
+    }
+    template <int count>
+    FASTCONV_INLINE void ask() {
+        constexpr int line = 64 / static_cast<int>(sizeof(T));
+        FASTCONV_UNROLL for (int n = 0; n < count; n += line) prefetch_far(next + n);
+        next += count;
+        left -= count;
+        if (left > 0) return;
+        next += gap;
+        left += columns;
+    }
+};
+
+enum class Form { broadcast, broadcast_asking_ahead, diagonal, diagonal_with_tail };
+
+constexpr bool broadcasts(Form form) { return form == Form::broadcast || form == Form::broadcast_asking_ahead; }
 
 // a, b, start, c and bias point at the tile's first row and column; `columns` of it are wanted.
 template <class T, int Rows, int Vectors, Form form>
@@ -71,7 +101,7 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c
           int columns) noexcept {
     constexpr int V = lanes<T>;
     constexpr int full = form == Form::diagonal_with_tail ? Vectors - 1 : Vectors;
-    if constexpr (form == Form::broadcast)
+    if constexpr (broadcasts(form))
         if (op.from_memory) prefetch<T, Rows, Vectors>(op, a, c);
     vec<T> acc[Rows][Vectors] = {};
     if (start) {
@@ -84,6 +114,8 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c
         }
     }
 
+    constexpr bool asks_ahead = form == Form::broadcast_asking_ahead;
+    LinesAhead<T> ahead = asks_ahead ? LinesAhead<T>(op, c - op.c) : LinesAhead<T>();
     for (index_t i = 0; i < op.count; ++i) {
         RowPointers<T, Rows> rows(a + op.a_offsets[i], op.a_row_stride);
         const T* b_row = b + op.b_offsets[i];
@@ -91,6 +123,7 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c
             vec<T> b_vec[Vectors];
             FASTCONV_UNROLL for (int j = 0; j < full; ++j) b_vec[j] = load(b_row + j * V);
             if constexpr (full < Vectors) b_vec[full] = load_first(b_row + full * V, columns - full * V);
+            if constexpr (asks_ahead) ahead.template ask<Vectors * V>();
             if constexpr (Rows > 1) {
                 FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) keep_in_register(b_vec[j]);
             } else if constexpr (form == Form::broadcast) {
@@ -100,7 +133,7 @@ void tile(const BatchReduce<T>& op, const T* a, const T* b, const T* start, T* c
             }
             FASTCONV_UNROLL for (int m = 0; m < Rows; ++m) {
                 const T* a_row = rows.row(m);
-                if constexpr (form == Form::broadcast) {
+                if constexpr (broadcasts(form)) {
                     const T scalar = *a_row;
                     FASTCONV_UNROLL for (int j = 0; j < Vectors; ++j) acc[m][j] += scalar * b_vec[j];
                 } else {
@@ -153,7 +186,7 @@ using Tile = void (*)(const BatchReduce<T>&, const T*, const T*, const T*, T*, c
 template <class T, Form form>
 struct Tiles {
     static constexpr int most_rows(int vectors) {
-        return form == Form::broadcast ? FASTCONV_LEVEL::most_rows(vectors) : diagonal_rows;
+        return broadcasts(form) ? FASTCONV_LEVEL::most_rows(vectors) : diagonal_rows;
     }
     Tile<T> of[widest][most_rows(1)] = {};
 
@@ -171,14 +204,32 @@ struct Tiles {
 template <class T, Form form>
 constexpr Tiles<T, form> tiles;
 
+// of[rows - 1], of two vectors
+template <class T>
+struct AskingTiles {
+    Tile<T> of[most_rows(2)] = {};
+
+    template <int Rows>
+    constexpr void fill() {
+        of[Rows - 1] = tile<T, Rows, 2, Form::broadcast_asking_ahead>;
+        if constexpr (Rows > 1) fill<Rows - 1>();
+    }
+    constexpr AskingTiles() { fill<most_rows(2)>(); }
+};
+
+template <class T>
+constexpr AskingTiles<T> asking_tiles;
+
 // All row tiles of one block of columns, as equal in height as can be.
 template <class T>
 void run_block(const BatchReduce<T>& op, const Tile<T>* tiles_of_width, index_t tallest, const T* a, const T* b,
                const T* start, T* c, const T* bias, int columns) noexcept {
+    const bool asks_ahead = op.b_ahead && columns == 2 * lanes<T>;
     for (index_t left = op.rows; left > 0;) {
         const index_t tiles_left = (left + tallest - 1) / tallest;
         const index_t rows = (left + tiles_left - 1) / tiles_left;
-        tiles_of_width[rows - 1](op, a, b, start, c, bias, columns);
+        const Tile<T> tile = asks_ahead && left == op.rows ? asking_tiles<T>.of[rows - 1] : tiles_of_width[rows - 1];
+        tile(op, a, b, start, c, bias, columns);
         if (start) start += rows * op.c_row_stride;
         a += rows * op.a_row_stride;
         c += rows * op.c_row_stride;

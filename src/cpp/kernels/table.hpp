@@ -46,6 +46,10 @@ struct BatchReduce {
     bool stream;
     bool from_memory;    // A, of one i and depth stride 1, and C are hardly in the cache: they are asked for early
     bool b_from_memory;  // B, of which `depth` more rows are used next, neither; seen to by tiles of one row alone
+    // May be null: what the next product reads of B, `depth` rows of `columns`, likewise b_depth_stride apart, is
+    // asked for meanwhile, row by row; by tiles of several rows and two vectors, of one block after the other in
+    // place.
+    const T* b_ahead;
 };
 
 // `rows` x `columns` windows of a depthwise convolution on one image x, `step` inputs apart: tap (r, s) of window (p,

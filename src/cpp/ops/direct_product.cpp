@@ -67,6 +67,7 @@ class Direct {
         op.c = c_ + some.begin * b_.columns;
         op.c_row_stride = b_.columns;
         op.columns = whole_;
+        op.stream = stream_;
         for (index_t first = 0; first < b_.depth; first += pass_) {
             const bool last = first + pass_ >= b_.depth;
             op.depth = std::min(pass_, b_.depth - first);
@@ -133,6 +134,7 @@ class Direct {
     T* c_;
     index_t rest_ = b_.columns % kernels_.lanes, whole_ = b_.columns - rest_;
     index_t pass_ = transpose_a_ ? b_.depth : b_.pass;
+    bool stream_ = b_.depth <= pass_ && streams_rows(c_, rows_, b_.columns);
 };
 
 }  // namespace

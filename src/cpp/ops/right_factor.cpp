@@ -4,20 +4,23 @@
 
 #include "dispatch/kernels.hpp"
 #include "ops/packing.hpp"
+#include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-constexpr index_t block_bytes = index_t{128} << 10;   // of b in one pass,
-constexpr index_t least_pass = 1024;                  // of which the depth may be as much in any case
-constexpr index_t item_bytes = index_t{256} << 10;    // of a for block_bytes of b
-constexpr index_t near_bytes = index_t{128} << 10;    // of c in an item; more does not stay in the cache
-constexpr index_t in_place_rows = 32;                 // fewer do not repay a copy of b
-constexpr index_t streamed_bytes = index_t{2} << 20;  // more of b comes from far and is read row by row
-constexpr index_t far_bytes = index_t{12} << 20;      // more of b comes from memory
-constexpr index_t streamed_strip = 16;                // rows of b at least that are read side by side then
-constexpr index_t strip_bytes = index_t{64} << 10;    // of b in a strip, if so many rows are more
+constexpr index_t block_bytes = index_t{128} << 10;  // of b in one pass,
+constexpr index_t least_pass = 1024;                 // of which the depth may be as much in any case
+constexpr index_t item_bytes = index_t{256} << 10;   // of a for block_bytes of b
+constexpr index_t near_bytes = index_t{128} << 10;   // of c in an item; more does not stay in the cache
+constexpr index_t in_place_rows = 32;                // fewer do not repay a copy of b
+constexpr index_t striped_bytes = index_t{2} << 20;  // more of b comes from far and is read row by row
+constexpr index_t far_bytes = index_t{12} << 20;     // more of b comes from memory
+constexpr index_t streamed_strip = 16;               // rows of b at least that are read side by side then; half as
+                                                     // many for one row of a, twice as many to ask for more ahead
+constexpr index_t run_bytes = index_t{8} << 10;      // of a row of b, asked for in one
+constexpr index_t strip_bytes = index_t{64} << 10;   // of b in a strip, if so many rows are more
 
 // Lanes along the depth: time of batch_reduce over that of inner_products, 128 rows, float32, AVX-512 on Zen 4:
 //   columns       4     6    10    12    14    20    24
@@ -111,6 +114,14 @@ bool RightFactor<T>::lies_ready() const {
 //    8 MB, 2048x1000    158 -> 153    93 -> 86      183 -> 182   84 -> 86
 //   16 MB, 4096x1000    600 -> 342   314 -> 227     514 -> 345  204 -> 192
 //   67 MB, 4096x4096   3316 -> 2951 2714 -> 2237
+//
+// Several samples, AVX-512, ms, 1 and 2 threads, plain -> the next strip asked for in long runs, 2 vectors at once:
+//              67 MB, 4096x4096           411 MB, 25088x4096         16 MB, 4096x1000
+//    2 rows    4.3 -> 4.2   2.8 -> 2.6
+//    4 rows    5.1 -> 3.5   3.3 -> 2.5
+//    8 rows    5.8 -> 3.9   3.5 -> 2.9    36.5 -> 22.9  22.5 -> 14.9    1.4 -> 0.8  0.9 -> 0.5
+//   16 rows    9.2 -> 7.6   5.2 -> 4.1
+// but 8 MB, 2048x1000, 8 rows: 0.50 -> 0.43, 0.24 -> 0.29.
 template <class T>
 bool RightFactor<T>::beyond_caches() const {
     return columns * depth * static_cast<index_t>(sizeof(T)) > far_bytes;
@@ -162,8 +173,8 @@ PreparedMatrix<T>::PreparedMatrix(const RightFactor<T>& factor, bool keep_in_pla
 }
 
 template <class T>
-void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation,
-                                 T* c) const {
+void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation, T* c,
+                                 bool stream) const {
     const index_t columns = factor_.columns, depth = factor_.depth, width = factor_.width;
     if (factor_.narrow) {
         dispatch::active<T>().inner_products(
@@ -174,6 +185,7 @@ void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T
     auto op = product(factor_);
     op.b_block_stride = block_stride_;
     op.b_depth_stride = depth_stride_;
+    op.stream = stream && factor_.pass >= depth;
     op.from_memory = rows * columns * static_cast<index_t>(sizeof(T)) > near_bytes;
     for (index_t first = 0; first == 0 || first < depth; first += factor_.pass) {
         const bool last = first + factor_.pass >= depth;
@@ -194,13 +206,20 @@ void PreparedMatrix<T>::multiply(index_t rows, Range blocks, const T* a, const T
 
 template <class T>
 StreamedMatrix<T>::StreamedMatrix(const RightFactor<T>& factor, index_t rows, int threads)
-    : factor_(factor), in_place_(factor.lies_ready()), strip_(factor.pass), group_(blocks_at_once(factor)) {
+    : factor_(factor),
+      rows_(rows),
+      in_place_(factor.lies_ready()),
+      strip_(factor.pass),
+      group_(blocks_at_once(factor)) {
     if (factor.is_read_in_place(rows)) {
         in_place_ = true;
         group_ = 1;  // the last one
         const index_t row_bytes = factor.columns * static_cast<index_t>(sizeof(T));
-        const index_t least = rows > 1 ? streamed_strip : streamed_strip / 2;
-        if (row_bytes * factor.depth > streamed_bytes)
+        const index_t least = rows == 1                ? streamed_strip / 2
+                              : factor.beyond_caches() ? 2 * streamed_strip
+                                                       : streamed_strip;
+        asks_ahead_ = rows > 1 && factor.beyond_caches();
+        if (row_bytes * factor.depth > striped_bytes)
             strip_ = std::min(strip_, std::max(least, strip_bytes * threads / row_bytes));
         if (strip_ < factor.pass && factor.pass < factor.depth)
             partial_ = runtime::Buffer<T>(static_cast<std::size_t>(rows * factor.columns));
@@ -209,10 +228,19 @@ StreamedMatrix<T>::StreamedMatrix(const RightFactor<T>& factor, index_t rows, in
 }
 
 template <class T>
+index_t StreamedMatrix<T>::items(int threads, index_t most) const {
+    if (strip_ == factor_.pass) return std::min(factor_.blocks, most);
+    if (!asks_ahead_) return threads;
+    const index_t runs = pieces(factor_.columns * static_cast<index_t>(sizeof(T)), run_bytes);
+    return std::min(factor_.blocks, pieces(runs, threads) * threads);
+}
+
+template <class T>
 void StreamedMatrix<T>::multiply(Range rows, Range blocks, const T* a, const T* bias, Activation activation, T* c,
                                  int thread) const {
     const index_t columns = factor_.columns, depth = factor_.depth;
     T* const packed = packed_.data() + thread * packed_size();
+    const bool stream = strip_ >= depth && streams_rows(c, rows_, columns);
     a += rows.begin * depth;
     c += rows.begin * columns;
     if (factor_.narrow) {
@@ -224,6 +252,7 @@ void StreamedMatrix<T>::multiply(Range rows, Range blocks, const T* a, const T* 
     T* const partial = partial_.data() ? partial_.data() + rows.begin * columns : nullptr;
     auto op = product(factor_);
     op.rows = rows.size();
+    op.stream = stream;
     op.b_from_memory = factor_.beyond_caches();
     for (index_t pass = 0; pass == 0 || pass < depth; pass += factor_.pass) {
         const index_t pass_end = std::min(depth, pass + factor_.pass);
@@ -255,8 +284,11 @@ void StreamedMatrix<T>::multiply_strip(const kernels::BatchReduce<T>& strip_op, 
         const bool readable = in_place_ && (ends_in_b(next, strip) || ends_in_b(--next, strip)) && next > block;
         if (readable) {
             op.b = factor_.b + strip.begin * factor_.columns + column;
-            op.b_block_stride = factor_.width;
+            op.block_vectors = asks_ahead_ ? 2 : factor_.block_vectors;
+            op.b_block_stride = op.block_vectors * dispatch::active<T>().lanes;
             op.b_depth_stride = factor_.columns;
+            // Behind the last strip: what lies there; nothing is read of it.
+            if (asks_ahead_) op.b_ahead = op.b + strip.size() * factor_.columns;
         } else {
             next = std::min(blocks.end, block + group_);
             factor_.pack({block, next}, strip, packed);

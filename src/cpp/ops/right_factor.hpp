@@ -47,7 +47,9 @@ class PreparedMatrix {
 
     index_t width() const { return factor_.width; }
     // Some blocks of columns of c = act(a b + bias), on one thread; a is (rows x depth), c (rows x columns), dense.
-    void multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation, T* c) const;
+    // `stream`: c, whose rows are whole lines of the cache, goes past the caches unless a sum takes several passes.
+    void multiply(index_t rows, Range blocks, const T* a, const T* bias, Activation activation, T* c,
+                  bool stream = false) const;
 
   private:
     RightFactor<T> factor_;
@@ -63,7 +65,9 @@ class StreamedMatrix {
   public:
     StreamedMatrix(const RightFactor<T>& factor, index_t rows, int threads);
 
-    bool from_far() const { return strip_ < factor_.pass; }  // b is read in place, and too large for a cache
+    // Parts of the columns to deal out to `threads`, up to `most` unless b is read in place and too large for a
+    // cache: then as few as leave their strips in one.
+    index_t items(int threads, index_t most) const;
     // As PreparedMatrix::multiply, for some of the rows; `thread` < threads is different for all that run at the same
     // time.
     void multiply(Range rows, Range blocks, const T* a, const T* bias, Activation activation, T* c, int thread) const;
@@ -75,8 +79,10 @@ class StreamedMatrix {
     index_t packed_size() const { return factor_.packed_size(group_, strip_); }  // of a thread
 
     const RightFactor<T>& factor_;
+    index_t rows_;
     bool in_place_;
-    index_t strip_, group_;  // depth of a step, blocks that are packed in one
+    bool asks_ahead_ = false;  // for the next strip; reads two vectors of columns at once, for up to a tile of rows
+    index_t strip_, group_;    // depth of a step, blocks that are packed in one
     runtime::Buffer<T> packed_;
     runtime::Buffer<T> partial_;  // sums of a pass, laid out like c
 };

@@ -59,4 +59,11 @@ inline bool streams(const void* out, index_t bytes, index_t least = streamed_byt
     return bytes >= least && on_a_line(out);
 }
 
+// A matrix whose rows are whole lines.
+template <class T>
+bool streams_rows(const T* out, index_t rows, index_t columns) {
+    constexpr auto element = static_cast<index_t>(sizeof(T));
+    return columns * element % stream_line == 0 && streams(out, rows * columns * element);
+}
+
 }  // namespace fastconv::ops
