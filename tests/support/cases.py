@@ -104,6 +104,8 @@ TRICKY_CONVOLUTIONS = (
     ConvCase("one_channel_each", (2, 6, 6, 1), (3, 3, 1, 1), padding="same"),
     ConvCase("7x7_stride_2_pad_3", (1, 17, 17, 3), (7, 7, 3, 16), strides=2, padding=3),
     ConvCase("3_channels_in_bands", (1, 40, 200, 3), (7, 7, 3, 17), strides=2, padding=3),
+    ConvCase("3_channels_in_slices", (1, 67, 131, 3), (3, 3, 3, 17), strides=2, padding=1),
+    ConvCase("taps_that_miss_a_slice", (1, 12, 180, 1), (9, 3, 1, 16), padding=(4, 0)),
     ConvCase("1_channel_to_65", (2, 11, 12, 1), (4, 5, 1, 65), padding=((1, 3), (2, 0))),
     ConvCase(
         "2_channels_dilated",

@@ -3,9 +3,12 @@
 //
 // The rows of a tile are input channels (and neighbouring taps, where they follow each other in memory), its
 // columns output channels; the sum runs over the output pixels of several images while the tile stays in registers.
-// Images are cut into chunks, fixed by the shape alone; each chunk has a gradient of its own, and these are added in
-// order: the bits do not depend on the number of threads. Large images go by in bands of rows, each for all tiles.
+// Images, or slices of rows of large ones, are chunks, fixed by the shape alone; each chunk has a gradient of its
+// own, and these are added in order: the bits do not depend on the number of threads. Large images go by in bands of
+// rows, each for all tiles.
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
@@ -26,6 +29,7 @@ namespace {
 constexpr index_t chunk_bytes = index_t{512} << 10;        // images of a chunk stay in the second-level cache
 constexpr index_t most_partial_bytes = index_t{32} << 20;  // of all chunks' gradients
 constexpr index_t most_chunks = 64;
+constexpr index_t enough_chunks = 8, pixels_of_slice = 512, few_rows = 56;
 constexpr index_t pixels_per_call = 256;            // long enough to make loading and storing the tile cheap
 constexpr index_t band_bytes = index_t{384} << 10;  // of a large image, for all tiles to find it in the cache
 
@@ -39,6 +43,7 @@ struct Unit {
 
 struct Chunks {
     index_t count, images, images_per_call;
+    Cut slices;  // rows of an image that are a chunk; all of them if it holds several
 };
 
 Chunks chunks_of(const Conv2dShape& s, index_t element_bytes) {
@@ -47,8 +52,15 @@ Chunks chunks_of(const Conv2dShape& s, index_t element_bytes) {
     const index_t by_memory = most_partial_bytes / std::max<index_t>(1, s.kernel_size() * element_bytes);
     const index_t most = std::clamp<index_t>(by_memory, 1, most_chunks);
     const index_t images = std::max({index_t{1}, std::min(by_cache, s.batch), (s.batch + most - 1) / most});
-    const index_t pixels = std::max<index_t>(1, s.out_height * s.out_width);
-    return {(s.batch + images - 1) / images, images, std::min(images, (pixels_per_call + pixels - 1) / pixels)};
+    const index_t pixels = std::max<index_t>(1, s.out_height * s.out_width), count = pieces(s.batch, images);
+    // Few large images and so few rows of dW that, dealt out to threads, they would be less than a tile for each.
+    const index_t rows = s.kernel_height * s.kernel_width * s.group_in_channels();
+    index_t slices = 1;
+    if (images == 1 && count > 0 && count < enough_chunks && rows < few_rows)
+        slices = std::min({pieces(enough_chunks, count), pixels / pixels_of_slice, by_memory / count});
+    slices = static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<index_t>(1, slices))));
+    const Cut cut(s.out_height, pieces(s.out_height, slices), 1);
+    return {count * cut.count, images, std::min(images, pieces(pixels_per_call, pixels)), cut};
 }
 
 // Whether blocked_kernel_gradient is faster: where pixels lie far apart, enough columns repay the copy of x, and the
@@ -187,14 +199,16 @@ void accumulate_group(const Conv2dShape& s, const std::vector<Unit>& units, cons
         const index_t chunk = item / parts;
         const auto [first_row, last_row] =
             runtime::share(all_rows, static_cast<int>(item % parts), static_cast<int>(parts));
-        const index_t last_image = std::min(s.batch, (chunk + 1) * chunks.images);
-        for (index_t n = chunk * chunks.images; n < last_image; n += chunks.images_per_call) {
+        const index_t image = chunk / chunks.slices.count * chunks.images;
+        const Range slice = chunks.slices[chunk % chunks.slices.count];
+        const index_t last_image = std::min(s.batch, image + chunks.images);
+        for (index_t n = image; n < last_image; n += chunks.images_per_call) {
             const index_t images = std::min(chunks.images_per_call, last_image - n);
             for (index_t band = 0; band < bands.count; ++band) {
                 index_t before = 0;  // rows of the units before
                 for (const Unit& unit : units) {
                     const Range rows = overlap({0, rows_of(unit)}, {first_row - before, last_row - before});
-                    const Range outputs = overlap(unit.out_rows, bands[band]);
+                    const Range outputs = overlap(overlap(unit.out_rows, bands[band]), slice);
                     if (rows.size() > 0 && outputs.size() > 0)
                         add(unit, rows, n, images, outputs, partial + chunk * kernel_size);
                     before += rows_of(unit);
@@ -231,7 +245,8 @@ void conv2d_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T* 
     T* partial = chunks.count > 1 ? partials.data() : dkernel;
     index_t taps = 0;
     for (const Unit& unit : units) taps += unit.last - unit.first;
-    if (s.batch == 0 || taps < s.kernel_height * s.kernel_width)  // some are not computed
+    // Some are not computed, or their slices of rows are added to what is there.
+    if (s.batch == 0 || taps < s.kernel_height * s.kernel_width || chunks.slices.count > 1)
         std::memset(partial, 0,
                     static_cast<std::size_t>(std::max<index_t>(1, chunks.count) * kernel_size) * sizeof(T));
     if (s.batch == 0) return;
