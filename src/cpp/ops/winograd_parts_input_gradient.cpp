@@ -10,8 +10,8 @@
 //
 // Of 3x3 kernels with stride 1 or 2 positions have few entries: a kernel of its own transforms grad and multiplies.
 //
-// Registers are those of batch_reduce. Tiles are taken in blocks of two vectors, so that grad's part of a block and
-// its sums stay near the first-level cache: of the 16 positions 4 are grad itself, 12 one addition each.
+// Registers are those of batch_reduce. Tiles are taken in blocks of two vectors: grad's part of a block and its sums
+// stay near the first-level cache. Of the 16 positions 4 are grad itself, 12 one addition each.
 #include "ops/winograd_parts_input_gradient.hpp"
 
 #include <algorithm>
@@ -218,6 +218,8 @@ class PartsInputGradient {
     void take_block(index_t first_row, index_t rows, Range columns, const T* grad, T* taken) const {
         const index_t pixel = s_.out_channels, width = columns.size();
         const T* pixels[block_vectors_of_tiles * most_lanes];
+        // As far as the tiles at the same places further down: a row of them, or as many as a block holds.
+        const index_t ahead = 2 * std::max<index_t>(1, width / tiles_) * s_.out_width * pixel;
         for (index_t p = 0; p < 2; ++p) {
             for (index_t q = 0; q < 2; ++q, taken += pixel * width) {
                 std::fill_n(pixels, width, zeros_.data());
@@ -226,7 +228,7 @@ class PartsInputGradient {
                     const T* from = grad + (h * s_.out_width + 2 * (own.begin - start) + q) * pixel;
                     for (index_t n = own.begin; n < end; ++n, from += 2 * pixel) pixels[n - columns.begin] = from;
                 });
-                kernels_.turn_rows(pixels, width, pixel, 2 * width * pixel, taken, width);
+                kernels_.turn_rows(pixels, width, pixel, ahead, taken, width);
             }
         }
     }
@@ -373,8 +375,7 @@ bool winograd_parts_input_gradient(const Conv2dShape& s, const T* grad, const T*
     const index_t periods = gradient.period_rows(), size = gradient.buffer_size();
     const index_t grad_image = s.out_height * s.out_width * s.out_channels;
     const index_t dx_image = s.in_height * s.in_width * s.in_channels;
-    // Few channels take about as long as all products would at the peak.
-    const double work = s.multiplications();
+    const double work = s.multiplications();  // at their peak these would take about as long
     // Few images: a band of rows of dx for every thread.
     int threads = runtime::thread_count(s.batch * periods, work, num_threads);
     const Cut bands(periods, pieces(periods, pieces(threads, s.batch)), 1);
