@@ -212,6 +212,25 @@ def test_short_way_takes_gradients_of_channels_first() -> None:
     assert longer("max_pool2d_gradient", arguments).shape == shape
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (1, 1), (2, 1), (3, 5), (9, 11)])
+def test_short_way_takes_gradients_of_global_means_of_channels_first(
+    height: int, width: int, dtype: Any
+) -> None:
+    shape = (3, 683, height, width)
+    grad = reals(6, 3, 683, 1, 1).astype(dtype)
+    grad[0, :3] = np.array([np.nan, np.inf, 0]).reshape(3, 1, 1)
+    arguments = {"grad": grad, "input_shape": shape, "pool_size": (height, width), **WINDOWS}
+    arguments |= {**LAST, "data_format": "channels_first"}
+    dx = short("average_pool2d_gradient", arguments)
+    assert dx.shape == shape
+    np.testing.assert_array_equal(dx, np.broadcast_to(grad / dtype(height * width), shape))
+    assert_same_bits(dx, longer("average_pool2d_gradient", arguments))
+    assert short("average_pool2d_gradient", {**arguments, "padding": 1}) is None
+    for wrong in ((3, 683, height + 1, width), (3, 682, height, width), (2, 683, height, width)):
+        assert short("average_pool2d_gradient", {**arguments, "input_shape": wrong}) is None
+
+
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_short_way_of_gradients_leaves_what_is_not_plain(name: str) -> None:
     assert short("conv2d_gradients", GRADIENTS) is not None

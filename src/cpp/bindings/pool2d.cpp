@@ -119,6 +119,12 @@ struct PlainPool {
             return false;
         }
     }
+
+    // Whether the one window is the image.
+    bool is_global(const Dims4& dims) const {
+        return geometry[0] == dims[1] && geometry[1] == dims[2] && results[1] == 1 && results[2] == 1 &&
+               geometry[6] == 0 && geometry[8] == 0;
+    }
 };
 
 // Of what is done in NHWC alone.
@@ -183,15 +189,26 @@ py::object plain_average_pool2d(py::handle x, py::handle pool_size, py::handle s
 py::object plain_average_pool2d_gradient(py::handle grad, py::handle input_shape, py::handle pool_size,
                                          py::handle strides, py::handle padding, py::handle data_format,
                                          py::handle out, py::handle num_threads) {
-    Dims4 dims;
+    Dims4 dims, images;
     PlainPool pool;
-    if (!is_plain(grad, 4) || !are_plain_options(data_format, out, num_threads) || !read_dims(input_shape, dims) ||
-        !pool.read(dims, pool_size, strides, padding, py::int_(1)))
+    const bool first = is_text(data_format, "channels_first");
+    if (!is_plain(grad, 4) || !(first || is_text(data_format, "channels_last")) || !is_plain_or_none(out, 4) ||
+        !num_threads.is_none() || !read_dims(input_shape, dims))
+        return py::none();
+    // Planes of channels are images of one, each with one window.
+    images = first ? Dims4{dims[0] * dims[1], dims[2], dims[3], 1} : dims;
+    if (!pool.read(images, pool_size, strides, padding, py::int_(1)) || (first && !pool.is_global(images)))
         return py::none();
     const auto values = py::reinterpret_borrow<py::array>(grad);
+    if (first && dims_of(values) != Dims4{dims[0], dims[1], 1, 1}) return py::none();
     return unless_refused([&]() -> py::object {
         const py::array dx = plain_result(out, dims, values);
-        average_pool2d_gradient(values, dx, pool.geometry, 0);
+        if (!first) {
+            average_pool2d_gradient(values, dx, pool.geometry, 0);
+            return dx;
+        }
+        average_pool2d_gradient(py::array(values).reshape({images[0], index_t{1}, index_t{1}, index_t{1}}),
+                                py::array(dx).reshape(images), pool.geometry, 0);
         return dx;
     });
 }

@@ -117,8 +117,27 @@ bool windows_tile_plane(const Pool2dShape& s) {
            s.out_height * s.stride_height <= s.in_height && s.out_width * s.stride_width <= s.in_width;
 }
 
-// The gradient of the mean for such windows: a row of dx is a row of shares, each as often as a window is wide; a row
-// of windows is that row, as often as a window is high.
+// The gradient of the mean for windows that are runs of memory, one after the other: outer products of shares and
+// ones.
+template <class T>
+void average_gradient_of_runs(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
+    constexpr index_t windows_of_item = 1024;  // so many that setting up the product counts little
+    const index_t width = s.pool_width;
+    const T cells = static_cast<T>(width);
+    const runtime::Buffer<T> ones(static_cast<std::size_t>(width));
+    std::fill_n(ones.data(), width, T(1));
+    const Cut windows(s.batch * s.out_width, windows_of_item, 1);
+    runtime::parallel_for(windows.count, gradient_threads(s, num_threads), [&](index_t item, int) {
+        const Range range = windows[item];
+        T shares[windows_of_item];
+        for (index_t i = 0; i < range.size(); ++i) shares[i] = grad[range.begin + i] / cells;
+        dispatch::active<T>().outer_product(range.size(), width, shares, ones.data(), dx + range.begin * width,
+                                            false);
+    });
+}
+
+// The same for windows that fill the image without meeting: a row of dx is a row of shares, each as often as a window
+// is wide; a row of windows is that row, as often as a window is high.
 template <class T>
 void average_gradient_of_tiles(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
     const T cells = static_cast<T>(s.pool_height * s.pool_width);
@@ -153,7 +172,9 @@ template <class T>
 void average_pool2d_gradient(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
     if (s.input_size() == 0) return;
     if (const Pool2dShape tiles = side_by_side(s); windows_tile_plane(tiles))
-        return average_gradient_of_tiles(tiles, grad, dx, num_threads);
+        return tiles.in_height == 1 && tiles.in_width == tiles.out_width * tiles.pool_width
+                   ? average_gradient_of_runs(tiles, grad, dx, num_threads)
+                   : average_gradient_of_tiles(tiles, grad, dx, num_threads);
     if (windows_are_apart<T>(s))
         return gradient_of_windows_apart<T>(s, grad, nullptr, dx, num_threads, [](index_t, index_t) {});
     // Each window hands grad / cells to its cells.
