@@ -219,6 +219,23 @@ def test_kernel_gradient_past_the_caches(dtype: type, depth: int) -> None:
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_bits_do_not_depend_on_where_a_transposed_factor_lies(rows: int, dtype: type) -> None:
+    # Rows half a page apart are turned in squares that begin with a cache line.
+    a, b = reals(0, rows, 1024).astype(dtype), reals(1, 70, 1024).astype(dtype)
+    room = np.empty(b.size + 64, dtype)
+    first = -room.ctypes.data % 64 // room.itemsize
+    results = []
+    for beside in range(64 // room.itemsize):
+        placed = room[first + beside :][: b.size].reshape(b.shape)
+        placed[:] = b
+        results.append(ops.matmul(a, placed, transpose_b=True))
+    for y in results:
+        assert_same_bits(y, results[0])
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_identical_columns_and_rows_give_identical_results(dtype: type) -> None:
     row, column = reals(0, 1, 37).astype(dtype), reals(1, 37, 1).astype(dtype)
     for count in range(1, 68):
