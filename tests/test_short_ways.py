@@ -213,7 +213,7 @@ def test_short_way_takes_gradients_of_channels_first() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("height", "width"), [(7, 7), (1, 1), (2, 1), (3, 5), (9, 11)])
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (1, 1), (2, 1), (3, 5), (9, 11), (33, 32)])
 def test_short_way_takes_gradients_of_global_means_of_channels_first(
     height: int, width: int, dtype: Any
 ) -> None:

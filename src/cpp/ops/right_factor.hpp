@@ -66,7 +66,7 @@ class StreamedMatrix {
     StreamedMatrix(const RightFactor<T>& factor, index_t rows, int threads);
 
     // Parts of the columns to deal out to `threads`, up to `most` unless b is read in place and too large for a
-    // cache: then as few as leave their strips in one.
+    // cache: then one each, or as many as make long runs of each row.
     index_t items(int threads, index_t most) const;
     // As PreparedMatrix::multiply, for some of the rows; `thread` < threads is different for all that run at the same
     // time.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "common.hpp"
+#include "dispatch/kernels.hpp"
 
 namespace fastconv::ops {
 
@@ -59,11 +60,14 @@ inline bool streams(const void* out, index_t bytes, index_t least = streamed_byt
     return bytes >= least && on_a_line(out);
 }
 
-// A matrix whose rows are whole lines.
+// A matrix whose rows are whole lines, as are blocks of columns.
 template <class T>
 bool streams_rows(const T* out, index_t rows, index_t columns) {
     constexpr auto element = static_cast<index_t>(sizeof(T));
-    return columns * element % stream_line == 0 && streams(out, rows * columns * element);
+    const auto& kernels = dispatch::active<T>();
+    return columns * element % stream_line == 0 &&
+           kernels.block_vectors * kernels.lanes * element % stream_line == 0 &&
+           streams(out, rows * columns * element);
 }
 
 }  // namespace fastconv::ops
