@@ -114,7 +114,7 @@ class ConvStage : public Stage {
         contractions_ = conv2d_contractions(shape_, *weights_);
         if (auto winograd = WinogradConv2d<float>::forward(shape_, kernel_))
             winograd_.emplace(std::move(*winograd)).prepare(num_threads);
-        if (auto parts = WinogradParts<float>::forward(shape_, kernel_)) parts_.emplace(std::move(*parts));
+        if (auto parts = WinogradParts<float>::forward(shape_, kernel_)) parts_.emplace(std::move(*parts)).prepare();
     }
     // A row, or a row of Winograd's tiles.
     index_t unit_size() const override { return rows_of_unit() * shape_.out_width * shape_.out_channels; }

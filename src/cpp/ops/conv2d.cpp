@@ -179,6 +179,7 @@ void conv2d(const Conv2dShape& s, const T* x, const T* kernel, const T* bias, Ac
             winograd->prepare(num_threads);
             run_rows(*winograd, s.batch, direct, x, bias, activation, out, work, num_threads);
         } else {
+            parts->prepare();
             run_rows(*parts, s.batch, direct, x, bias, activation, out, work, num_threads);
         }
         return result.finish(num_threads);

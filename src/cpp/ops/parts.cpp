@@ -39,54 +39,94 @@ constexpr index_t most_channels = 4;
 constexpr double run_cost =
     16;  // products that take the time of transforming the inputs of an entry and run of tiles
 
-// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product: all of them, or one.
+// out[k] = the sum of weight[i] * in[i * step + k] over the taps of a product, all of them or one, in `count` runs
+// of k that lie in_stride and out_stride apart.
 template <class T>
-void weigh(const PartProduct& product, const T* in, index_t step, index_t size, T* out) {
-    T weight[3];
-    for (int i = 0; i < 3; ++i) weight[i] = static_cast<T>(product.weight[i]);
-    const index_t last = product.taps - 1;
-    const T *second = in + step, *third = second + step;
-    if (last == 0 || weight[last] == 0)
-        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k];
-    else if (weight[0] == 0)
-        for (index_t k = 0; k < size; ++k) out[k] = weight[last] * in[last * step + k];
+void weigh(const PartProduct& product, const T* in, index_t step, index_t count, index_t in_stride, index_t size,
+           T* out, index_t out_stride) {
+    const auto fill = [&](const auto& value) {
+        for (index_t i = 0; i < count; ++i, in += in_stride, out += out_stride) {
+#pragma GCC ivdep
+            for (index_t k = 0; k < size; ++k) out[k] = value(in + k);
+        }
+    };
+    T w[3];
+    for (int i = 0; i < 3; ++i) w[i] = static_cast<T>(product.weight[i]);
+    const index_t last = product.taps - 1, far = last * step;
+    if (last == 0 || w[last] == 0)
+        fill([&](const T* tap) { return w[0] * tap[0]; });
+    else if (w[0] == 0)
+        fill([&](const T* tap) { return w[last] * tap[far]; });
     else if (last == 1)
-        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k] + weight[1] * second[k];
+        fill([&](const T* tap) { return w[0] * tap[0] + w[1] * tap[step]; });
     else
-        for (index_t k = 0; k < size; ++k) out[k] = weight[0] * in[k] + weight[1] * second[k] + weight[2] * third[k];
+        fill([&](const T* tap) { return w[0] * tap[0] + w[1] * tap[step] + w[2] * tap[far]; });
 }
 
 }  // namespace
 
 template <class T>
-runtime::Buffer<T> parts_weights(const Conv2dShape& s, const PartsAxis& row_axis, const PartsAxis& column_axis,
-                                 const T* kernel, index_t width) {
-    const index_t columns = s.out_channels, channels = s.in_channels;
-    const index_t tap = channels * columns, kernel_row = s.kernel_width * tap;
-    const index_t entries = row_axis.count() * column_axis.count() * channels;
+PartsWeights<T>::PartsWeights(const Conv2dShape& s, const PartsAxis& rows, const PartsAxis& columns, const T* kernel,
+                              index_t width)
+    : s_(s),
+      rows_(rows),
+      columns_(columns),
+      kernel_(kernel),
+      width_(width),
+      kernel_row_(s.kernel_width * s.in_channels * s.out_channels),
+      copy_size_(rows.count() * (columns.count() * s.in_channels * s.out_channels + kernel_row_)) {}
+
+template <class T>
+void PartsWeights<T>::prepare() {
+    runtime::Buffer<T> all(static_cast<std::size_t>(copy_size_));
+    transform(all.data());
+    data_ = std::move(all);
+    is_done_.clear();
+}
+
+template <class T>
+void PartsWeights<T>::prepare_each(int threads) {
+    std::vector<std::uint8_t> is_done(static_cast<std::size_t>(threads));
+    data_ = runtime::Buffer<T>(static_cast<std::size_t>(threads * copy_size_));
+    is_done_ = std::move(is_done);
+}
+
+template <class T>
+const T* PartsWeights<T>::of_thread(int thread) const {
+    if (is_done_.empty()) return data_.data();
+    T* const copy = data_.data() + thread * copy_size_;
+    std::uint8_t& done = is_done_[static_cast<std::size_t>(thread)];
+    if (!done) transform(copy);
+    done = 1;
+    return copy;
+}
+
+template <class T>
+void PartsWeights<T>::transform(T* weights) const {
+    const index_t columns = s_.out_channels, channels = s_.in_channels, tap = channels * columns;
+    const index_t entries = rows_.count() * columns_.count() * channels;
     // A row of the kernel for each product along the rows.
-    const runtime::Buffer<T> rows(static_cast<std::size_t>(row_axis.count() * kernel_row));
-    T* row = rows.data();
-    for (const auto& products : row_axis.of)
+    T* const rows = weights + entries * columns;
+    T* row = rows;
+    for (const auto& products : rows_.of)
         for (const PartProduct& r : products) {
-            weigh(r, kernel + r.tap * kernel_row, s.stride_height * kernel_row, kernel_row, row);
-            row += kernel_row;
+            weigh(r, kernel_ + r.tap * kernel_row_, s_.stride_height * kernel_row_, 1, 0, kernel_row_, row, 0);
+            row += kernel_row_;
         }
-    runtime::Buffer<T> weights(static_cast<std::size_t>(entries * columns));
-    for (index_t k = 0; k < columns; k += width) {
-        T* out = weights.data() + k * entries;
-        const T* first = rows.data() + k;
-        for (const auto& row_products : row_axis.of) {
-            const T* const end = first + static_cast<index_t>(row_products.size()) * kernel_row;
-            for (const auto& column_products : column_axis.of)
-                for (const T* in = first; in < end; in += kernel_row)
-                    for (const PartProduct& f : column_products)
-                        for (index_t c = 0; c < channels; ++c, out += width)
-                            weigh(f, in + f.tap * tap + c * columns, s.stride_width * tap, width, out);
+    for (index_t k = 0; k < columns; k += width_) {
+        T* out = weights + k * entries;
+        const T* first = rows + k;
+        for (const auto& row_products : rows_.of) {
+            const T* const end = first + static_cast<index_t>(row_products.size()) * kernel_row_;
+            for (const auto& column_products : columns_.of)
+                for (const T* in = first; in < end; in += kernel_row_)
+                    for (const PartProduct& f : column_products) {
+                        weigh(f, in + f.tap * tap, s_.stride_width * tap, channels, columns, width_, out, width_);
+                        out += channels * width_;
+                    }
             first = end;
         }
     }
-    return weights;
 }
 
 template <class T>
@@ -195,10 +235,8 @@ void PartsInput<T>::take_rows(const T* image, index_t tile_row, bool follows, Ra
     }
 }
 
-template runtime::Buffer<float> parts_weights(const Conv2dShape&, const PartsAxis&, const PartsAxis&, const float*,
-                                              index_t);
-template runtime::Buffer<double> parts_weights(const Conv2dShape&, const PartsAxis&, const PartsAxis&, const double*,
-                                               index_t);
+template class PartsWeights<float>;
+template class PartsWeights<double>;
 template bool parts_serve<float>(const Conv2dShape&);
 template bool parts_serve<double>(const Conv2dShape&);
 template double parts_gain<float>(const Conv2dShape&, double);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
+#include <vector>
 
 #include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
@@ -10,6 +12,7 @@ namespace fastconv::ops {
 namespace {
 
 constexpr index_t most_rows = 16;  // of tiles in a band
+constexpr index_t items_of_thread = 16;
 
 // Times as fast as direct sums: multiply-adds of these for a row of tiles, by vectors of filters, over the products
 // and what goes with them: for each vector of a tile its transform and stores, as much as `tile_cost` products, and
@@ -37,23 +40,23 @@ std::optional<WinogradParts<T>> WinogradParts<T>::forward(const Conv2dShape& s, 
 
 template <class T>
 WinogradParts<T>::WinogradParts(const Conv2dShape& s, const T* kernel)
-    : s_(s),
-      input_(s),
-      weights_(parts_weights(s, input_.rows(), input_.columns(), kernel, dispatch::active<T>().lanes)) {}
+    : s_(s), input_(s), weights_(s, input_.rows(), input_.columns(), kernel, dispatch::active<T>().lanes) {}
 
 template <class T>
-std::uint32_t WinogradParts<T>::run_rows(index_t image, Range rows, const T* x, const T* bias, Activation activation,
-                                         T* y, T* scratch, bool stream) const {
+std::uint32_t WinogradParts<T>::run_rows(index_t image, Range runs, Range rows, bool follows, const T* x,
+                                         const T* bias, Activation activation, T* y, T* scratch, int thread,
+                                         bool stream) const {
+    const T* const weights = weights_.of_thread(thread);
     const Strides out = dense_strides(s_.out_height, s_.out_width, s_.out_channels);
     std::uint32_t unfit = 0;
     y += image * out.image;
     x += image * s_.in_height * s_.in_width * s_.in_channels;
     T* const room = scratch + input_.buffer_size();
     input_.for_tiles(
-        x, rows, scratch, [&] { return room; },
+        x, runs, rows, follows, scratch, [&] { return room; },
         [&](index_t row, Range run, const T* v) {
             const bool finite = dispatch::active<T>().winograd_parts(
-                {v, weights_.data(), input_.depths(), input_.entries(), run.size(), s_.out_channels, bias, activation,
+                {v, weights, input_.depths(), input_.entries(), run.size(), s_.out_channels, bias, activation,
                  y + 2 * row * out.row + 2 * run.begin * out.pixel, std::min<index_t>(2, s_.out_height - 2 * row),
                  std::min(2 * run.size(), s_.out_width - 2 * run.begin), out.row, out.pixel, stream});
             unfit |= std::uint32_t{!finite} << (row - rows.begin);
@@ -67,8 +70,8 @@ void WinogradParts<T>::run(Range rows, const std::vector<Contraction<T>>& direct
     for (index_t first = rows.begin, last; first < rows.end; first = last) {
         const index_t image = first / tile_rows(), row = first % tile_rows();
         last = std::min({rows.end, first + most_rows, (image + 1) * tile_rows()});
-        const std::uint32_t unfit =
-            run_rows(image, {row, row + last - first}, x, bias, activation, y, scratch, false);
+        const std::uint32_t unfit = run_rows(image, input_.runs(), {row, row + last - first}, false, x, bias,
+                                             activation, y, scratch, 0, false);
         for (index_t i = 0; i < last - first; ++i)
             if (unfit >> i & 1)
                 run_groups(direct, 1, {2 * (row + i), std::min(2 * (row + i + 1), s_.out_height)},
@@ -78,18 +81,26 @@ void WinogradParts<T>::run(Range rows, const std::vector<Contraction<T>>& direct
 }
 
 template <class T>
-bool WinogradParts<T>::run_all(const T* x, const T* bias, Activation activation, T* y, int num_threads) const {
+bool WinogradParts<T>::run_all(const T* x, const T* bias, Activation activation, T* y, int num_threads) {
     const index_t all_rows = s_.batch * tile_rows(), size = scratch_size(), element = sizeof(T);
     const double work = static_cast<double>(all_rows * input_.tiles() * input_.entries() * s_.out_channels);
+    const index_t runs = input_.runs().size();
     const int threads = runtime::thread_count(all_rows, work, num_threads);
-    const Cut bands(tile_rows(), threads > 1 ? std::min(most_rows, pieces(all_rows, 8 * threads)) : most_rows, 1);
+    const index_t rows =
+        std::min(most_rows, threads > 1 ? pieces(all_rows * runs, items_of_thread * threads) : most_rows);
+    const Cut bands(tile_rows(), rows, 1);
+    weights_.prepare_each(threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * size));
     const bool stream = dispatch::active<T>().lanes * element == stream_line &&
                         streams(y, s_.output_size() * element, streamed_bytes_of_sums);
     std::atomic<bool> finite{true};
-    runtime::parallel_for(s_.batch * bands.count, threads, [&](index_t item, int thread) {
-        if (run_rows(item / bands.count, bands[item % bands.count], x, bias, activation, y,
-                     buffers.data() + thread * size, stream) != 0)
+    // A thread that goes down a run has some of the next band's inputs.
+    std::vector<index_t> next(static_cast<std::size_t>(threads), 0);
+    runtime::parallel_for(s_.batch * runs * bands.count, threads, [&](index_t item, int thread) {
+        const index_t band = item % bands.count, run = item / bands.count % runs;
+        const bool follows = std::exchange(next[static_cast<std::size_t>(thread)], item + 1) == item && band > 0;
+        if (run_rows(item / bands.count / runs, {run, run + 1}, bands[band], follows, x, bias, activation, y,
+                     buffers.data() + thread * size, thread, stream) != 0)
             finite = false;
     });
     return finite;

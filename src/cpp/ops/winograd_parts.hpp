@@ -19,22 +19,24 @@ class WinogradParts {
     index_t tile_rows() const { return input_.tile_rows(); }
     index_t scratch_size() const { return input_.buffer_size() + input_.v_size(); }
 
+    // Before run(): transforms the weights, once.
+    void prepare() { weights_.prepare(); }
     // Rows of tiles, counted through all images; `direct` computes those where a sum is not finite, so that NaN
     // reaches exactly its receptive field and nothing overflows that would not otherwise.
     void run(Range rows, const std::vector<Contraction<T>>& direct, const T* x, const T* bias, Activation activation,
              T* y, T* scratch) const;
     // The whole batch, but false, with y void, if a sum is not finite.
-    bool run_all(const T* x, const T* bias, Activation activation, T* y, int num_threads) const;
+    bool run_all(const T* x, const T* bias, Activation activation, T* y, int num_threads);
 
   private:
     WinogradParts(const Conv2dShape& shape, const T* kernel);
-    // At most most_rows rows of an image: a bit for each that is not finite.
-    std::uint32_t run_rows(index_t image, Range rows, const T* x, const T* bias, Activation activation, T* y,
-                           T* scratch, bool stream) const;
+    // Some runs of at most most_rows rows of an image: a bit for each row that is not finite.
+    std::uint32_t run_rows(index_t image, Range runs, Range rows, bool follows, const T* x, const T* bias,
+                           Activation activation, T* y, T* scratch, int thread, bool stream) const;
 
     Conv2dShape s_;
     PartsInput<T> input_;
-    runtime::Buffer<T> weights_;
+    PartsWeights<T> weights_;
 };
 
 }  // namespace fastconv::ops

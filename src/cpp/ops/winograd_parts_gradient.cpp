@@ -63,7 +63,7 @@ class PartsGradient {
             const T* const image_grad = grad + image * s_.out_height * s_.out_width * s_.out_channels;
             index_t held = 0;
             input_.for_tiles(
-                x + image * s_.in_height * s_.in_width * s_.in_channels, own, buffer,
+                x + image * s_.in_height * s_.in_width * s_.in_channels, input_.runs(), own, false, buffer,
                 [&] { return v + held * input_.v_size(); },
                 [&](index_t tile_row, Range run, const T*) {
                     const index_t pixel = s_.out_channels;

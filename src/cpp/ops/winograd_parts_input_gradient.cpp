@@ -66,8 +66,8 @@ class PartsInputGradient {
           s_(s),
           bias_(bias),
           activation_(activation),
-          rows_(s.kernel_height, s.stride_height),
-          columns_(s.kernel_width, s.stride_width),
+          rows_(turned({s.kernel_height, s.stride_height})),
+          columns_(turned({s.kernel_width, s.stride_width})),
           entries_(rows_.count() * columns_.count() * s.in_channels),
           tile_rows_(pieces(s.out_height, 2)),
           tiles_(pieces(s.out_width, 2)),
@@ -78,7 +78,7 @@ class PartsInputGradient {
           history_((s.kernel_height + s.stride_height - 1) / (2 * s.stride_height)),
           run_(std::max(tiles_ + gap_, periods_)),
           few_(is_few(s)),
-          weights_(parts_weights(s, rows_, columns_, kernel, s.out_channels)),
+          weights_(s, rows_, columns_, kernel, s.out_channels),
           zeros_(static_cast<std::size_t>(s.out_channels)) {
         const index_t lanes = kernels_.lanes;
         const auto columns = [&](index_t rows) { return pieces(gap_ + rows * run_, lanes) * lanes; };
@@ -93,7 +93,6 @@ class PartsInputGradient {
         block_ = std::min<index_t>(block_vectors_of_tiles, kernels_.block_vectors) * lanes;
         column_terms_ = SignedTerms(rows_.count() * period_, [this](const auto& add) { for_column_terms(add); });
         row_terms_ = SignedTerms(period_rows_, [this](const auto& add) { for_row_terms(add); });
-        turn_signs();
         if (few_) turn_weights();
         std::fill_n(zeros_.data(), s.out_channels, T(0));
     }
@@ -106,12 +105,15 @@ class PartsInputGradient {
         return pieces(size + 4 * kernels_.lanes, kernels_.lanes) * kernels_.lanes;
     }
 
+    // Before run() by so many threads.
+    void prepare(int threads) { weights_.prepare_each(threads); }
     // False if some dx is not finite.
-    bool run(Range periods, const T* grad, T* dx, T* buffer) const {
+    bool run(Range periods, const T* grad, T* dx, T* buffer, int thread) const {
         T* const z = buffer + 7 * s_.out_channels * block_;
         T* const sums = z + entries_ * z_stride_ + kernels_.lanes;
         T* const out = sums + rows_.count() * period_ * sums_stride_ + kernels_.lanes;
         T* const line = out + period_ * z_stride_ + kernels_.lanes;
+        const T* const weights = few_ ? turned_weights_.data() : weights_.of_thread(thread);
         const index_t arrays = rows_.count() * period_;
         for (index_t i = 0; i < arrays; ++i) std::fill_n(sums + i * sums_stride_, before_, T(0));
         bool finite = true;
@@ -126,7 +128,7 @@ class PartsInputGradient {
             held = std::min(group_, periods.end - first);
             const index_t size = pieces(held * run_, kernels_.lanes) * kernels_.lanes;
             if (first < tile_rows_) {
-                multiply(first, held, grad, z, buffer);
+                multiply(first, held, weights, grad, z, buffer);
                 sum_columns(size, z, sums);
             } else {
                 for (index_t i = 0; i < arrays; ++i) std::fill_n(sums + i * sums_stride_ + before_, size, T(0));
@@ -180,22 +182,18 @@ class PartsInputGradient {
     }
 
     // A's last row is negative; the weights take the sign.
-    void turn_signs() {
-        T* u = weights_.data();
-        for (int p = 0; p < 4; ++p)
-            for (int q = 0; q < 4; ++q) {
-                const index_t size = depth(p, q) * s_.out_channels;
-                if ((p == 3) != (q == 3))
-                    for (index_t i = 0; i < size; ++i) u[i] = -u[i];
-                u += size;
-            }
+    static PartsAxis turned(PartsAxis axis) {
+        for (PartProduct& product : axis.of[3])
+            for (double& weight : product.weight) weight = -weight;
+        return axis;
     }
 
     // [k][entry]
     void turn_weights() {
-        runtime::Buffer<T> turned(static_cast<std::size_t>(entries_ * s_.out_channels));
-        kernels_.transpose(entries_, s_.out_channels, weights_.data(), s_.out_channels, turned.data(), entries_);
-        weights_ = std::move(turned);
+        weights_.prepare();
+        turned_weights_ = runtime::Buffer<T>(static_cast<std::size_t>(entries_ * s_.out_channels));
+        kernels_.transpose(entries_, s_.out_channels, weights_.of_thread(0), s_.out_channels, turned_weights_.data(),
+                           entries_);
     }
 
     index_t depth(int p, int q) const {
@@ -247,7 +245,7 @@ class PartsInputGradient {
     }
 
     // z of a group.
-    void multiply(index_t first_row, index_t rows, const T* grad, T* z, T* buffer) const {
+    void multiply(index_t first_row, index_t rows, const T* weights, const T* grad, T* z, T* buffer) const {
         static constexpr index_t no_offset[1] = {0};
         const index_t all = pieces(gap_ + rows * run_, kernels_.lanes) * kernels_.lanes;
         kernels::BatchReduce<T> op{};
@@ -263,12 +261,12 @@ class PartsInputGradient {
             T* const taken = buffer;
             take_block(first_row, rows, {first, first + width}, grad, taken);
             if (few_) {
-                kernels_.winograd_few_input_gradient({taken, size, width, weights_.data(), s_.out_channels, width,
+                kernels_.winograd_few_input_gradient({taken, size, width, weights, s_.out_channels, width,
                                                       static_cast<int>(s_.in_channels),
                                                       static_cast<int>(s_.stride_width), z + first, z_stride_});
                 continue;
             }
-            op.a = weights_.data();
+            op.a = weights;
             op.c = z + first;
             for (int p = 0; p < 4; ++p) {
                 const index_t row = positions(p, 2 * size, taken, 0, 4 * size);
@@ -353,7 +351,8 @@ class PartsInputGradient {
     index_t history_;            // the same of rows
     index_t run_;                // columns for a row of tiles
     bool few_;
-    runtime::Buffer<T> weights_, zeros_;
+    PartsWeights<T> weights_;
+    runtime::Buffer<T> turned_weights_, zeros_;
     index_t group_;        // rows of tiles at once
     index_t z_stride_;     // columns of a group, in whole vectors
     index_t before_;       // history in `sums`, in whole vectors
@@ -371,7 +370,7 @@ bool winograd_parts_input_gradient(const Conv2dShape& s, const T* grad, const T*
                                                              s.in_width * s.in_channels <= widest_of_parts
                                                        : parts_serve<T>(s) && parts_gain<T>(s, tile_cost) >= enough;
     if (s.batch == 0 || !pays) return false;
-    const PartsInputGradient<T> gradient(s, kernel, bias, activation);
+    PartsInputGradient<T> gradient(s, kernel, bias, activation);
     const index_t periods = gradient.period_rows(), size = gradient.buffer_size();
     const index_t grad_image = s.out_height * s.out_width * s.out_channels;
     const index_t dx_image = s.in_height * s.in_width * s.in_channels;
@@ -381,12 +380,13 @@ bool winograd_parts_input_gradient(const Conv2dShape& s, const T* grad, const T*
     const Cut bands(periods, pieces(periods, pieces(threads, s.batch)), 1);
     const index_t items = s.batch * bands.count;
     threads = runtime::thread_count(items, work, num_threads);
+    gradient.prepare(threads);
     const auto buffers = scratch_of_threads<T>(threads, size);
     std::atomic<bool> finite{true};
     runtime::parallel_for(items, threads, [&](index_t item, int thread) {
         const index_t image = item / bands.count;
         if (!gradient.run(bands[item % bands.count], grad + image * grad_image, dx + image * dx_image,
-                          buffers.data() + thread * size))
+                          buffers.data() + thread * size, thread))
             finite = false;
     });
     return finite;
