@@ -49,6 +49,12 @@ CASES = (
     ConvCase("many_blocks", (1, 31, 33, 64), (3, 3, 64, 48), padding="same"),
     ConvCase("groups", (2, 14, 12, 64), (3, 3, 32, 64), padding="same", groups=2),
     ConvCase("wide_groups", (1, 9, 12, 96), (3, 3, 32, 480), padding="same", groups=3),
+    # In parts of at most 3x3.
+    ConvCase("5x5", (2, 14, 12, 32), (5, 5, 32, 64), padding="same"),
+    ConvCase("5x5_groups", (3, 13, 12, 64), (5, 5, 32, 96), padding=2, groups=2),
+    ConvCase("5x5_one_image", (1, 10, 10, 112), (5, 5, 112, 144), padding="same"),
+    ConvCase("3x6", (2, 10, 13, 32), (3, 6, 32, 48), padding=((1, 1), (3, 2))),
+    ConvCase("6x7", (2, 16, 16, 48), (6, 7, 48, 64), padding="same"),
 )
 # The direct sum is faster, or the only way.
 OTHERS = (
@@ -60,7 +66,9 @@ OTHERS = (
     ConvCase("dilation", (2, 14, 12, 32), (3, 3, 32, 32), dilation_rate=(2, 1)),
     ConvCase("groups_left_over", (2, 14, 12, 66), (3, 3, 33, 64), groups=2),
     ConvCase("depthwise", (2, 14, 12, 64), (3, 3, 1, 64), groups=64),
-    ConvCase("5x3", (2, 14, 12, 32), (5, 3, 32, 32)),
+    ConvCase("5x2", (2, 14, 12, 32), (5, 2, 32, 32)),
+    ConvCase("4x4", (2, 14, 12, 16), (4, 4, 16, 16)),
+    ConvCase("5x5_left_over", (2, 14, 12, 33), (5, 5, 33, 32), padding="same"),
 )
 cases = pytest.mark.parametrize("case", CASES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -103,7 +111,9 @@ def test_integers_are_exact(case: ConvCase, dtype: type, num_threads: int) -> No
 def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
     data = real_data(case)
     x, kernel, bias, grad = real_arrays(case, dtype)
-    channels, filters = case.kernel[2], case.kernel[3] // case.groups
+    height, width = case.kernel[:2]
+    parts = -(-height // 3) * -(-width // 3)
+    channels, filters = parts * case.kernel[2], parts * case.kernel[3] // case.groups
     pad = paddings(case)
 
     def by_group(magnitude: Any, *arrays: Any) -> Any:
@@ -113,7 +123,9 @@ def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
 
     padded = np.pad(data.x, ((0, 0), *pad, (0, 0)))
     dkernel = gradient_of_kernel(x, grad, case)
-    magnitude = by_group(winograd_kernel_magnitude, padded, data.grad)
+    magnitude = by_group(
+        lambda x, grad: winograd_kernel_magnitude(x, grad, height, width), padded, data.grad
+    )
     assert_within_bound(dkernel, data.gradients.kernel, magnitude, tiles(case) + 9)
     size = data.y.shape[1:3]
     magnitude = by_group(lambda x, w: winograd_magnitude(x, w, *size), padded, data.kernel)
@@ -123,9 +135,11 @@ def test_real_values_are_within_the_bound(case: ConvCase, dtype: type) -> None:
         magnitude + abs(data.bias),
         channels + 10,
     )
-    padded = np.pad(
-        data.grad, ((0, 0), *((2 - before, 2 - after) for before, after in pad), (0, 0))
+    beyond = (
+        (taps - 1 - before, taps - 1 - after)
+        for taps, (before, after) in zip((height, width), pad, strict=True)
     )
+    padded = np.pad(data.grad, ((0, 0), *beyond, (0, 0)))
     size = data.x.shape[1:3]
     magnitude = by_group(
         lambda g, w: winograd_magnitude(g, w[::-1, ::-1].swapaxes(2, 3), *size),
@@ -148,16 +162,19 @@ def test_default_uses_winograd_and_strict_does_not(case: ConvCase, dtype: type) 
         direct = all_three(x, kernel, bias, grad, case)
     wanted = data.y, data.gradients.x, data.gradients.kernel
     magnitudes = data.y_magnitude, data.gradient_magnitudes.x, data.gradient_magnitudes.kernel
-    terms = case.terms, 9 * case.kernel[3], data.y[..., 0].size
+    taps = case.kernel[0] * case.kernel[1]
+    terms = case.terms, taps * case.kernel[3], data.y[..., 0].size
     for result, plain, *bound in zip(results, direct, wanted, magnitudes, terms, strict=True):
         assert_within_bound(plain, *bound)
         assert not np.array_equal(result, plain)
 
 
 @dtypes
-def test_kernel_gradient_of_copied_slices_is_exact(dtype: type) -> None:
+@pytest.mark.parametrize("taps", [3, 5])
+def test_kernel_gradient_of_copied_slices_is_exact(taps: int, dtype: type) -> None:
     """Images beyond a megabyte, of both sides, with a last slice of channels that is narrower."""
-    case = ConvCase("copied", (2, 17, 17, 480), (3, 3, 240, 480), padding="same", groups=2)
+    kernel_shape = (taps, taps, 240, 480)
+    case = ConvCase("copied", (2, 17, 17, 480), kernel_shape, padding="same", groups=2)
     x, grad = integers(1, *case.x), integers(2, 2, 17, 17, 480)
     assert x.size * 4 > 1 << 20
     assert 2 * 9 * 9 * 4 * 4 * MAGNITUDE**2 * 4 * 4 <= 2**24

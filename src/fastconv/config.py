@@ -156,7 +156,8 @@ def set_precision(precision: Precision) -> None:
     algorithms that meet the bound in norm: of 3x3 convolutions with C input channels Winograd's
     F(2x2, 3x3), whose error is at most (C + 11) u 16 max|x| sum|w|, u being 2^-24 in float32 and
     2^-53 in float64 (the sum over the weights of an output channel; for the input gradient the
-    gradient takes the place of x, and channels change sides).
+    gradient takes the place of x, and channels change sides). Larger kernels are cut into parts of
+    at most 3x3, and P parts count as P C channels.
 
     "fast" may also use F(4x4, 3x3), of the points 0, +-5/8, +-3/2 and infinity, for results and
     input gradients of 3x3 convolutions of stride 1 without pooling, where it is faster: up to 1.7

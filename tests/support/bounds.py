@@ -18,6 +18,8 @@ the same computation on absolute values::
 
     |computed - y| <= gamma(2 * 2 + 2 * 1 + C + 2 * 2 + 1) * (|A^T| [sum_c ...] |A| + |b|)
 
+A larger kernel is cut into parts of at most 3x3; each adds its C channels to the same sums.
+
 F(4x4, 3x3) goes through more: 4 roundings in a row of each of its transforms (in G a constant, a
 product and 2 additions; in B^T and A^T, whose constants are exact, 2 products and 2 additions or
 fewer), hence 4 * 2 for each of them::
@@ -110,17 +112,27 @@ def _tiles(images: Array, size: int, rows: int, columns: int, step: int = 2) -> 
     return np.moveaxis(windows[:, ::step, ::step], 3, 5)
 
 
+def _part(array: Array, row: int, column: int) -> Array:
+    """3x3 taps of a kernel from there on, 0 beyond it."""
+    part = array[row : row + 3, column : column + 3]
+    return np.pad(part, ((0, 3 - part.shape[0]), (0, 3 - part.shape[1]), (0, 0), (0, 0)))
+
+
 def winograd_magnitude(x: Array, kernel: Array, height: int, width: int, outputs: int = 2) -> Array:
     """|A^T| [sum_c (|G| |g| |G|^T) * (|B^T| |d| |B|)] |A| of F(outputs x outputs, 3x3).
 
-    Of the 3x3 `kernel` on padded images `x`; the result has `height` x `width` pixels.
+    Of the `kernel`, in parts of 3x3, on padded images `x`; the result has `height` x `width`
+    pixels.
     """
     b, g, a = (abs(matrix) for matrix in _interpolation(outputs))
     rows, columns = -(-height // outputs), -(-width // outputs)
-    weights = np.einsum("ir,js,rsck->ijck", g, g, abs(kernel))
-    x = abs(_tiles(x, outputs + 2, rows, columns, outputs))
-    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, x)
-    products = np.einsum("nhwijc,ijck->nhwijk", patches, weights)
+    products: Any = 0
+    for row in range(0, kernel.shape[0], 3):
+        for column in range(0, kernel.shape[1], 3):
+            weights = np.einsum("ir,js,rsck->ijck", g, g, abs(_part(kernel, row, column)))
+            patches = abs(_tiles(x[:, row:, column:], outputs + 2, rows, columns, outputs))
+            patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, patches)
+            products = products + np.einsum("nhwijc,ijck->nhwijk", patches, weights)
     tiles = np.einsum("ip,jq,nhwijk->nhpwqk", a, a, products)
     return tiles.reshape(len(x), outputs * rows, outputs * columns, -1)[:, :height, :width]
 
@@ -142,11 +154,21 @@ def winograd_few_terms(channels: int) -> int:
     return 2 * 2 + 2 * 1 + (2 * channels + 1) + 2 - 1
 
 
-def winograd_kernel_magnitude(x: Array, grad: Array) -> Array:
-    """|G|^T [sum (|A| |g| |A|^T) * (|B^T| |d| |B|)] |G| over the tiles of `grad`; `x` is padded."""
+def winograd_kernel_magnitude(x: Array, grad: Array, height: int = 3, width: int = 3) -> Array:
+    """|G|^T [sum (|A| |g| |A|^T) * (|B^T| |d| |B|)] |G| over the tiles of `grad`; `x` is padded.
+
+    Of a kernel of `height` x `width` taps, part by part.
+    """
     a, b, g = abs(_A), abs(_B), abs(_G)
     rows, columns = (grad.shape[1] + 1) // 2, (grad.shape[2] + 1) // 2
     grads = np.einsum("ip,jq,nhwpqk->nhwijk", a, a, abs(_tiles(grad, 2, rows, columns)))
-    patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, abs(_tiles(x, 4, rows, columns)))
-    products = np.einsum("nhwijc,nhwijk->ijck", patches, grads)
-    return np.einsum("ir,js,ijck->rsck", g, g, products)
+    result = np.zeros((height, width, x.shape[3], grad.shape[3]))
+    for row in range(0, height, 3):
+        for column in range(0, width, 3):
+            patches = abs(_tiles(x[:, row:, column:], 4, rows, columns))
+            patches = np.einsum("pi,qj,nhwpqc->nhwijc", b, b, patches)
+            products = np.einsum("nhwijc,nhwijk->ijck", patches, grads)
+            part = np.einsum("ir,js,ijck->rsck", g, g, products)
+            taps = result[row : row + 3, column : column + 3]
+            taps[:] = part[: taps.shape[0], : taps.shape[1]]
+    return result

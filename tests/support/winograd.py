@@ -44,7 +44,7 @@ def paddings(case: ConvCase) -> Any:
     if case.padding == "valid":
         return ((0, 0), (0, 0))
     if case.padding == "same":
-        return ((1, 1), (1, 1))
+        return tuple(((size - 1) // 2, size // 2) for size in case.kernel[:2])
     if isinstance(case.padding, int):
         return ((case.padding, case.padding),) * 2
     return case.padding

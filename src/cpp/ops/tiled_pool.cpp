@@ -182,7 +182,7 @@ void TiledPool<T>::run_winograd(Range windows, Range blocks, const T* x, Activat
                                 std::uint8_t* codes, T* buffer, int thread) const {
     const index_t tiles = windows.size();
     const Range columns = this->columns(blocks);
-    winograd_->transform(windows, 0, {0, conv_.in_channels}, x, buffer);
+    winograd_->transform(windows, 0, {0, 1}, {0, conv_.in_channels}, x, buffer);
     if (in_registers_) {
         const WeightsView<T> weights = winograd_->weights().of_blocks(0, blocks, thread);
         dispatch::active<T>().winograd_conv_pool(

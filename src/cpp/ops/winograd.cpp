@@ -1,5 +1,7 @@
 #include "ops/winograd.hpp"
 
+#include <algorithm>
+
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -12,6 +14,14 @@ namespace {
 constexpr index_t copied_bytes = index_t{640} << 10;
 
 }  // namespace
+
+std::vector<KernelPart> kernel_parts(index_t height, index_t width) {
+    std::vector<KernelPart> parts;
+    for (index_t row = 0; row < height; row += 3)
+        for (index_t column = 0; column < width; column += 3)
+            parts.push_back({row, column, std::min<index_t>(3, height - row), std::min<index_t>(3, width - column)});
+    return parts;
+}
 
 template <class T>
 void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
@@ -28,26 +38,29 @@ void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const T
 template <class T>
 TransformedWeights<T>::TransformedWeights(const Conv2dShape& s, const T* kernel, Direction direction, int vectors,
                                           const Transforms& transforms)
-    : transforms(transforms),
+    : parts(kernel_parts(s.kernel_height, s.kernel_width)),
+      transforms(transforms),
       channels(direction == Direction::forward ? s.group_in_channels() : s.group_out_channels()),
       columns(direction == Direction::forward ? s.group_out_channels() : s.group_in_channels()),
       vectors(vectors),
       width(vectors * dispatch::active<T>().lanes),
       kernel_(kernel),
+      kernel_height_(s.kernel_height),
+      kernel_width_(s.kernel_width),
       groups_(s.groups),
       out_channels_(s.out_channels),
       transposed_(direction == Direction::input_gradient),
       position_stride_(ops::position_stride<T>(channels * width)),
-      block_stride_(positions() * position_stride_),
+      block_stride_(all_parts().size() * positions() * position_stride_),
       group_stride_(pieces(columns, width) * block_stride_) {}
 
 template <class T>
 void TransformedWeights<T>::transform_item(index_t item, T* u, T* taps) const {
-    const index_t slices = pieces(channels, channels_at_once);
-    const index_t group = item / slices / parts(), part = item / slices % parts();
-    const index_t first = item % slices * channels_at_once;
-    const Range blocks = transposed_ ? Range{part, part + 1} : Range{0, pieces(columns, width)};
-    transform(group, blocks, {first, std::min(first + channels_at_once, channels)},
+    const index_t runs = pieces(channels, channels_at_once);
+    const index_t group = item / runs / slices(), slice = item / runs % slices();
+    const index_t first = item % runs * channels_at_once;
+    const Range blocks = transposed_ ? Range{slice, slice + 1} : Range{0, pieces(columns, width)};
+    transform(group, blocks, all_parts(), {first, std::min(first + channels_at_once, channels)},
               u + group * group_stride_ + blocks.begin * block_stride_ + first * width, position_stride_,
               block_stride_, taps);
 }
@@ -57,7 +70,8 @@ void TransformedWeights<T>::prepare(int num_threads) {
     if (data_.data() != nullptr && is_done_.empty()) return;
     runtime::Buffer<T> all(static_cast<std::size_t>(size()));
     // A vector of columns and a channel take 60 cycles in the cache, 200 from memory.
-    const double work = 16 * 9 * static_cast<double>(channels) * static_cast<double>(columns * groups_);
+    const double work =
+        9 * static_cast<double>(all_parts().size() * positions() * channels) * static_cast<double>(columns * groups_);
     const int threads = runtime::thread_count(items(), work, num_threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * taps_size()));
     runtime::parallel_for(items(), threads, [&](index_t item, int thread) {
@@ -89,62 +103,86 @@ const T* TransformedWeights<T>::data_of(int thread) const {
 }
 
 template <class T>
-WeightsView<T> TransformedWeights<T>::transform(index_t group, Range blocks, Range some, T* scratch) const {
+WeightsView<T> TransformedWeights<T>::transform(index_t group, Range blocks, index_t part, Range some,
+                                                T* scratch) const {
     const index_t position = ops::position_stride<T>(some.size() * width), block = positions() * position;
+    const Range one{part, part + 1};
     for (index_t first = some.begin; first < some.end; first += channels_at_once)
-        transform(group, blocks, {first, std::min(first + channels_at_once, some.end)},
+        transform(group, blocks, one, {first, std::min(first + channels_at_once, some.end)},
                   scratch + (first - some.begin) * width, position, block, scratch + blocks.size() * block);
-    return {scratch, position, block, some};
+    return {scratch, position, block, one, some};
 }
 
 template <class T>
-void TransformedWeights<T>::transform(index_t group, Range blocks, Range some, T* u, index_t position_stride,
-                                      index_t block_stride, T* taps) const {
-    const auto& kernels = dispatch::active<T>();
-    if (!transposed_ && blocks.size() * width >= columns)
+void TransformedWeights<T>::transform(index_t group, Range blocks, Range some_parts, Range some, T* u,
+                                      index_t position_stride, index_t block_stride, T* taps) const {
+    if (!transposed_ && parts.size() == 1 && blocks.size() * width >= columns)
         return transforms.weights({kernel_ + some.begin * out_channels_ + group * columns, channels * out_channels_,
                                    out_channels_, some.size(), columns, width, false, u, position_stride,
                                    block_stride});
     // Pieces of rows are brought together first, tap by tap: nine at a time lie at distances that share sets of
     // caches.
-    for (index_t block = blocks.begin; block < blocks.end; ++block, u += block_stride) {
-        const index_t column = block * width, used = std::min(width, columns - column);
-        for (index_t tap = 0; tap < 9; ++tap) {
-            T* const to = taps + tap * channels_at_once * width;
-            if (transposed_)
-                kernels.transpose(used, some.size(),
-                                  kernel_ + (tap * columns + column) * out_channels_ + group * channels + some.begin,
-                                  out_channels_, to, width);
-            else
-                kernels.pack_panels(
-                    some.size(), used,
-                    kernel_ + (tap * channels + some.begin) * out_channels_ + group * columns + column, out_channels_,
-                    width, to, 0);
+    for (index_t block = blocks.begin; block < blocks.end; ++block) {
+        const Range used{block * width, std::min((block + 1) * width, columns)};
+        for (index_t part = some_parts.begin; part < some_parts.end; ++part, u += positions() * position_stride) {
+            take_taps(parts[static_cast<std::size_t>(part)], group, used, some, taps);
+            transforms.weights({taps, channels_at_once * width, width, some.size(), used.size(), width, transposed_,
+                                u, position_stride, block_stride});
         }
-        transforms.weights({taps, channels_at_once * width, width, some.size(), used, width, transposed_, u,
-                            position_stride, block_stride});
+    }
+}
+
+// [tap][channel][width], zero beyond a part of fewer than 3x3.
+template <class T>
+void TransformedWeights<T>::take_taps(const KernelPart& part, index_t group, Range used, Range some, T* taps) const {
+    const auto& kernels = dispatch::active<T>();
+    for (index_t tap = 0; tap < 9; ++tap, taps += channels_at_once * width) {
+        const index_t row = tap / 3, column = tap % 3;
+        const index_t r = transposed_ ? kernel_height_ - 3 - part.row + row : part.row + row;
+        const index_t t = transposed_ ? kernel_width_ - 3 - part.column + column : part.column + column;
+        const index_t at = r * kernel_width_ + t;
+        if (r < 0 || r >= kernel_height_ || t < 0 || t >= kernel_width_)
+            std::fill_n(taps, some.size() * width, T(0));
+        else if (transposed_)
+            kernels.transpose(used.size(), some.size(),
+                              kernel_ + (at * columns + used.begin) * out_channels_ + group * channels + some.begin,
+                              out_channels_, taps, width);
+        else
+            kernels.pack_panels(some.size(), used.size(),
+                                kernel_ + (at * channels + some.begin) * out_channels_ + group * columns + used.begin,
+                                out_channels_, width, taps, 0);
     }
 }
 
 template <class T>
 void WinogradProducts<T>::multiply(index_t tiles, const WeightsView<T>& weights, index_t columns, const T* v,
                                    T* m) const {
-    static constexpr index_t no_offset[1] = {0};
+    index_t v_offsets[most_kernel_parts], weight_offsets[most_kernel_parts];
     kernels::BatchReduce<T> product{};
     product.a_row_stride = product.depth = weights.channels.size();
-    product.a_depth_stride = product.count = 1;
-    product.a_offsets = product.b_offsets = no_offset;
+    product.a_depth_stride = 1;
+    product.a_offsets = v_offsets;
+    product.b_offsets = weight_offsets;
     product.b_block_stride = weights.block_stride;
     product.b_depth_stride = weights_.width;
     product.c_row_stride = product.columns = columns;
     product.rows = tiles;
     product.block_vectors = weights_.vectors;
     product.activation = Activation::linear;
+    const index_t v_part = v_size(tiles, product.depth), u_part = weights_.positions() * weights.position_stride;
     for (index_t position = 0; position < weights_.positions(); ++position) {
+        product.count = 0;
+        for (index_t part = 0; part < weights.parts.size(); ++part) {
+            const KernelPart& taps = weights_.parts[static_cast<std::size_t>(weights.parts.begin + part)];
+            if (!taps.has(position, weights_.transforms.outputs + 2)) continue;
+            v_offsets[product.count] = part * v_part;
+            weight_offsets[product.count++] = part * u_part;
+        }
+        if (product.count == 0) continue;
         product.a = v + position * position_stride<T>(tiles * product.depth);
         product.b = weights.data + position * weights.position_stride;
         product.c = m + position * position_stride<T>(tiles * columns);
-        if (weights.channels.begin > 0) product.start = product.c;
+        if (weights.parts.begin > 0 || weights.channels.begin > 0) product.start = product.c;
         dispatch::active<T>().batch_reduce(product);
     }
 }

@@ -1,6 +1,8 @@
 // The matrix products of a convolution by Winograd, tile after tile (formulas: kernels/winograd.hpp): 16 for F(2x2,
 // 3x3), 36 for F(4x4, 3x3).
 //
+// A kernel of more taps is cut into parts of at most 3x3, each with patches further on: their products add up.
+//
 // Tiles of outputs are counted through all rows of all images. A block of them is transformed, multiplied by the
 // transformed weights position by position, and read by whoever transforms back: its buffers stay in the cache.
 #pragma once
@@ -68,12 +70,26 @@ template <class T>
 void transform_patches(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid,
                        const TiledImages& images, Range tiles, Range channels, const T* x, T* v);
 
-// Transformed weights as the products read them: [block of columns][position][channel][width].
+// Some taps of a kernel as the sums have it, turned for an input gradient: at most 3x3 from (row, column) on.
+struct KernelPart {
+    index_t row, column, rows, columns;
+
+    // Whether the weights at a position, of `size` along each axis, are not all zero: the last takes the third tap.
+    bool has(index_t position, index_t size) const {
+        return (rows == 3 || position / size < size - 1) && (columns == 3 || position % size < size - 1);
+    }
+};
+
+inline constexpr index_t most_kernel_parts = 16;
+
+std::vector<KernelPart> kernel_parts(index_t height, index_t width);
+
+// Transformed weights as the products read them: [block of columns][part][position][channel][width].
 template <class T>
 struct WeightsView {
     const T* data;
     index_t position_stride, block_stride;
-    Range channels;
+    Range parts, channels;
 };
 
 // Weights, and how they are transformed: all at once and kept, or some blocks of columns at a time.
@@ -95,19 +111,22 @@ class TransformedWeights {
         return {data_of(thread) + group * group_stride_ + blocks.begin * block_stride_,
                 position_stride_,
                 block_stride_,
+                all_parts(),
                 {0, channels}};
     }
 
-    // Transforms some blocks of a group, and some of its channels, to scratch.
+    // Transforms a part of some blocks of a group, and some of its channels, to scratch.
     static constexpr index_t channels_at_once = 64;
-    WeightsView<T> transform(index_t group, Range blocks, Range channels, T* scratch) const;
+    WeightsView<T> transform(index_t group, Range blocks, index_t part, Range channels, T* scratch) const;
     index_t scratch_size(index_t blocks, index_t channels) const {
         return blocks * positions() * ops::position_stride<T>(channels * width) + taps_size();
     }
 
     index_t size() const { return groups_ * group_stride_; }  // of all, transformed
     index_t positions() const { return (transforms.outputs + 2) * (transforms.outputs + 2); }
+    Range all_parts() const { return {0, static_cast<index_t>(parts.size())}; }
 
+    std::vector<KernelPart> parts;
     Transforms transforms;
     index_t channels, columns;  // of a group: those summed, and those of results
     int vectors;
@@ -117,15 +136,16 @@ class TransformedWeights {
     index_t taps_size() const { return 9 * channels_at_once * width; }
     index_t copy_size() const { return size() + taps_size(); }
     // Of an item: some channels of some blocks that are transformed at once.
-    index_t items() const { return groups_ * parts() * pieces(channels, channels_at_once); }
-    index_t parts() const { return transposed_ ? pieces(columns, width) : 1; }
+    index_t items() const { return groups_ * slices() * pieces(channels, channels_at_once); }
+    index_t slices() const { return transposed_ ? pieces(columns, width) : 1; }
     void transform_item(index_t item, T* u, T* taps) const;
     const T* data_of(int thread) const;
-    void transform(index_t group, Range blocks, Range channels, T* u, index_t position_stride, index_t block_stride,
-                   T* taps) const;
+    void transform(index_t group, Range blocks, Range parts, Range channels, T* u, index_t position_stride,
+                   index_t block_stride, T* taps) const;
+    void take_taps(const KernelPart& part, index_t group, Range columns, Range channels, T* taps) const;
 
     const T* kernel_;
-    index_t groups_, out_channels_;
+    index_t kernel_height_, kernel_width_, groups_, out_channels_;
     bool transposed_;
     index_t position_stride_, block_stride_, group_stride_;
     runtime::Buffer<T> data_;
@@ -146,6 +166,7 @@ class WinogradProducts {
         return {blocks.begin * width(), std::min(blocks.end * width(), weights_.columns)};
     }
 
+    // Of one part.
     index_t v_size(index_t tiles, index_t channels) const {
         return weights_.positions() * position_stride<T>(tiles * channels);
     }
@@ -153,13 +174,19 @@ class WinogradProducts {
         return weights_.positions() * position_stride<T>(tiles * columns);
     }
 
-    // v of `tiles` and some channels of a group, for multiply().
-    void transform(Range tiles, index_t group, Range channels, const T* x, T* v) const {
-        transform_patches(weights_.transforms.input, grid_, images_, tiles,
-                          shifted(channels, group * weights_.channels), x, v);
+    // v of `tiles`, some parts and some channels of a group, for multiply(): [part][position][tile][channel].
+    void transform(Range tiles, index_t group, Range parts, Range channels, const T* x, T* v) const {
+        for (index_t i = parts.begin; i < parts.end; ++i, v += v_size(tiles.size(), channels.size())) {
+            const KernelPart& part = weights_.parts[static_cast<std::size_t>(i)];
+            TiledImages images = images_;
+            images.row += part.row;
+            images.column += part.column;
+            transform_patches(weights_.transforms.input, grid_, images, tiles,
+                              shifted(channels, group * weights_.channels), x, v);
+        }
     }
-    // m[position][tile][column] of some columns from v of the channels of their weights, positions
-    // position_stride(tiles * columns) apart; channels from another than the first on go on with the sums there.
+    // m[position][tile][column] of some columns from v of the parts and channels of their weights, positions
+    // position_stride(tiles * columns) apart; parts and channels but the first go on with the sums there.
     void multiply(index_t tiles, const WeightsView<T>& weights, index_t columns, const T* v, T* m) const;
 
     const TransformedWeights<T>& weights() const { return weights_; }

@@ -9,10 +9,10 @@
 namespace fastconv::ops {
 namespace {
 
-// Times as fast as direct sums: their products for an image over 16 products a tile, to which the transforms add as
-// much as `transform_cost` more channels on the other side would, and the sums of the kernel gradient, which are
-// stored and transformed once, as much as `sums_cost` tiles. Measured on Zen 4, 1 thread, float32, batch 128 to 8 or
-// as said:
+// Times as fast as direct sums: their products for an image over those of its tiles, 16 each for a 3x3 kernel, to
+// which the transforms add as much as `transform_cost` more channels on the other side would, and the sums of the
+// kernel gradient, which are stored and transformed once, as much as `sums_cost` tiles. Measured on Zen 4, 1 thread,
+// float32, batch 128 to 8 or as said:
 //
 //   forward         channels    padding  AVX-512  AVX2  x86-64-v2  expected
 //   13x13            8 ->   8   valid       -     0.87    1.02       0.84
@@ -33,22 +33,32 @@ namespace {
 //   14x14, batch 1 512 -> 512   same      1.68    2.13    2.11       1.73
 //   7x7, batch 1   512 -> 512   same      0.96     -       -         0.93
 //
+//   larger kernels, forward, input gradient, kernel gradient (1 thread)
+//   27x27 5x5, batch 8 in 2 groups 48 -> 128   1.56 1.45 1.40   1.48 1.36 1.41   1.62 1.54 1.65   1.46 1.46 1.45
+//   27x27 5x5, batch 1 in 2 groups 48 -> 128   1.50 1.33 1.18   1.35 1.28 1.30   1.40 1.41 1.50   1.46 1.46 1.41
+//   14x14 5x5                      32 ->  64   1.50 1.32 1.26   1.41 1.19 1.25   1.48 1.43 1.59   1.31 1.31 1.30
+//   10x10 5x5 valid                16 ->  16   1.28  -   1.17   1.24  -   1.22   1.42  -   1.59   1.12  -   1.11
+//   56x56 5x5                      64 ->  64   1.66 1.68 1.47   1.63 1.55 2.01   1.87 2.05 1.73   1.62 1.62 1.62
+//   28x28 7x7                      64 ->  64   1.36 1.32 1.04   1.25 1.26 1.37   1.33 1.31 1.42   1.20 1.20 1.20
+//   28x28 11x11                    32 ->  32   1.59 1.50 1.36   1.17 1.17 1.53   1.44 1.43 1.49   1.29 1.29 1.28
+//   17x17 6x6                     128 -> 128   1.75 1.49 1.52   1.67 1.39 1.96   2.01 1.35 2.20   1.83 1.45 1.81
+//
 // (Forward from 16 channels on, and input gradient, on AVX2 and x86-64-v2: 2 threads. float64 is like float32.)
 // Shapes for which both would be alike are left to the direct sum.
 constexpr double transform_cost = 5, sums_cost = 8, enough = 1.1;
 
 // Pairs of an output and a tap along one axis that lie inside the image: what a direct sum computes.
-index_t taps_inside(index_t in_length, index_t out_length, index_t pad) {
+index_t taps_inside(index_t in_length, index_t out_length, index_t kernel, index_t pad) {
     index_t count = 0;
-    for (index_t offset = -pad; offset < 3 - pad; ++offset)
+    for (index_t offset = -pad; offset < kernel - pad; ++offset)
         count += std::max<index_t>(0, std::min(out_length, in_length - offset) - std::max<index_t>(0, -offset));
     return count;
 }
 
 // Products of direct sums for an image.
 double direct_products(const Conv2dShape& s) {
-    return static_cast<double>(taps_inside(s.in_height, s.out_height, s.pad_top)) *
-           static_cast<double>(taps_inside(s.in_width, s.out_width, s.pad_left));
+    return static_cast<double>(taps_inside(s.in_height, s.out_height, s.kernel_height, s.pad_top)) *
+           static_cast<double>(taps_inside(s.in_width, s.out_width, s.kernel_width, s.pad_left));
 }
 
 double sums_share(const Conv2dShape& s, Direction direction, const TileGrid& grid) {
@@ -61,12 +71,18 @@ TileGrid grid_of(const Conv2dShape& s, Direction direction, index_t outputs) {
                                                   : TileGrid::of(s.out_height, s.out_width, outputs);
 }
 
+// Products along one axis, where a kernel's last one or two taps take three.
+index_t products_of(index_t kernel) { return kernel / 3 * 4 + (kernel % 3 == 0 ? 0 : 3); }
+
 double expected_gain(const Conv2dShape& s, Direction direction) {
     const TileGrid grid = grid_of(s, direction, 2);
-    const double transforms = transform_cost / static_cast<double>(s.group_in_channels()) +
-                              transform_cost / static_cast<double>(s.group_out_channels()) +
+    const auto products = static_cast<double>(products_of(s.kernel_height) * products_of(s.kernel_width));
+    const auto transformed = static_cast<double>(16 * pieces(s.kernel_height, 3) * pieces(s.kernel_width, 3));
+    const double transforms = (transform_cost / static_cast<double>(s.group_in_channels()) +
+                               transform_cost / static_cast<double>(s.group_out_channels())) *
+                                  transformed / products +
                               sums_share(s, direction, grid);
-    return direct_products(s) / (16 * static_cast<double>(grid.per_image()) * (1 + transforms));
+    return direct_products(s) / (products * static_cast<double>(grid.per_image()) * (1 + transforms));
 }
 
 // The same for 4x4 outputs, whose 36 products a tile take less of the time, so that the transforms take more of it;
@@ -141,22 +157,19 @@ double expected_gain_of_few(const Conv2dShape& s, Direction direction, bool many
 constexpr index_t fewest_tiles_of_input_gradient = 100, fewest_tiles_of_strides = 1000;
 
 template <class T>
-bool is_3x3(const Conv2dShape& s) {
+bool is_served(const Conv2dShape& s) {
     const index_t lanes = dispatch::active<T>().lanes, filters = s.group_out_channels();
-    return s.kernel_height == 3 && s.kernel_width == 3 && s.dilation_height == 1 && s.dilation_width == 1 &&
-           s.group_in_channels() > 0 && filters > 0 && filters % lanes == 0 &&
-           runtime::precision() != runtime::Precision::strict;
+    return s.dilation_height == 1 && s.dilation_width == 1 && s.group_in_channels() > 0 && filters > 0 &&
+           filters % lanes == 0 && runtime::precision() != runtime::Precision::strict;
 }
 
-template <class T>
-bool is_served(const Conv2dShape& s) {
-    return s.stride_height == 1 && s.stride_width == 1 && is_3x3<T>(s);
-}
+bool has_unit_strides(const Conv2dShape& s) { return s.stride_height == 1 && s.stride_width == 1; }
+bool is_3x3(const Conv2dShape& s) { return s.kernel_height == 3 && s.kernel_width == 3; }
 
 // The entries of strides need 32 registers.
 template <class T>
 bool input_gradient_of_few_pays(const Conv2dShape& s, bool many_registers) {
-    return is_3x3<T>(s) && s.groups == 1 && s.in_channels <= kernels::few_channels &&
+    return is_served<T>(s) && is_3x3(s) && s.groups == 1 && s.in_channels <= kernels::few_channels &&
            s.stride_height == s.stride_width && s.stride_height <= (many_registers ? 2 : 1) &&
            TileGrid::of(s.out_height, s.out_width).per_image() >=
                (s.stride_height == 1 ? fewest_tiles_of_input_gradient : fewest_tiles_of_strides);
@@ -166,9 +179,12 @@ bool input_gradient_of_few_pays(const Conv2dShape& s, bool many_registers) {
 
 template <class T>
 index_t winograd_outputs(const Conv2dShape& s, Direction direction) {
-    if (!is_served<T>(s) || s.group_in_channels() % dispatch::active<T>().lanes != 0) return 0;
+    if (!is_served<T>(s) || !has_unit_strides(s) || std::min(s.kernel_height, s.kernel_width) < 3 ||
+        s.group_in_channels() % dispatch::active<T>().lanes != 0 ||
+        pieces(s.kernel_height, 3) * pieces(s.kernel_width, 3) > most_kernel_parts)
+        return 0;
     const double gain = expected_gain(s, direction);
-    if (runtime::precision() == runtime::Precision::fast && direction != Direction::kernel_gradient &&
+    if (is_3x3(s) && runtime::precision() == runtime::Precision::fast && direction != Direction::kernel_gradient &&
         expected_gain_of_large_tiles(s, direction) >= enough * std::max(1.0, gain))
         return 4;
     return gain >= enough ? 2 : 0;
@@ -179,7 +195,7 @@ bool winograd_few_pays(const Conv2dShape& s, Direction direction) {
     const auto& kernels = dispatch::active<T>();
     const bool many_registers = kernels.winograd_conv_pool != nullptr;
     if (direction == Direction::input_gradient) return input_gradient_of_few_pays<T>(s, many_registers);
-    if (!is_served<T>(s) || s.groups > 1) return false;
+    if (!is_served<T>(s) || !has_unit_strides(s) || !is_3x3(s) || s.groups > 1) return false;
     const int most = direction == Direction::forward ? kernels.winograd_few_forward : kernels::few_channels;
     return s.in_channels <= most && expected_gain_of_few(s, direction, many_registers) >= enough;
 }

@@ -39,7 +39,8 @@ std::optional<WinogradConv2d<T>> WinogradConv2d<T>::forward(const Conv2dShape& s
 
 template <class T>
 std::optional<WinogradConv2d<T>> WinogradConv2d<T>::input_gradient(const Conv2dShape& s, const T* kernel) {
-    const TiledImages in{s.out_height, s.out_width, s.out_channels, s.pad_top - 2, s.pad_left - 2};
+    const TiledImages in{s.out_height, s.out_width, s.out_channels, s.pad_top - s.kernel_height + 1,
+                         s.pad_left - s.kernel_width + 1};
     const TiledImages out{s.in_height, s.in_width, s.in_channels, 0, 0};
     const index_t outputs = winograd_outputs<T>(s, Direction::input_gradient);
     if (outputs == 0) return {};
@@ -63,16 +64,19 @@ WinogradConv2d<T>::WinogradConv2d(const TileGrid& grid, const TiledImages& in, c
     const auto& kernels = dispatch::active<T>();
     const index_t vectors = products_.width() / kernels.lanes, row_tile = kernels.tile_rows[vectors - 1];
     const index_t columns = products_.columns({0, slice_blocks_}).size();
-    const index_t tile_bytes = (few_ ? 4 : products_.weights().positions()) * (in.channels / groups + columns) *
-                               static_cast<index_t>(sizeof(T));
+    const TransformedWeights<T>& u = products_.weights();
+    const index_t tile_size =
+        few_ ? 4 * (in.channels + columns) : u.positions() * (u.all_parts().size() * u.channels + columns);
+    const index_t tile_bytes = tile_size * static_cast<index_t>(sizeof(T));
     tiles_at_once_ = std::max(fewest_tile_rows, block_bytes / tile_bytes / row_tile) * row_tile;
 }
 
 template <class T>
 index_t WinogradConv2d<T>::scratch_size() const {
-    return few_
-               ? 0
-               : products_.v_size(tiles_at_once_, products_.weights().channels) + slice_products_size(tiles_at_once_);
+    return few_ ? 0
+                : products_.weights().all_parts().size() *
+                          products_.v_size(tiles_at_once_, products_.weights().channels) +
+                      slice_products_size(tiles_at_once_);
 }
 
 template <class T>
@@ -102,10 +106,11 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T
     for (index_t first = tiles.begin; first < tiles.end; first += tiles_at_once_) {
         const Range block{first, std::min(tiles.end, first + tiles_at_once_)};
         const index_t channels = products_.weights().channels;
-        T* m = scratch + products_.v_size(block.size(), channels);
+        const Range parts = products_.weights().all_parts();
+        T* m = scratch + parts.size() * products_.v_size(block.size(), channels);
         for (index_t slice = slices.begin; slice < slices.end; ++slice) {
             if (slice == slices.begin || group(slice) != group(slice - 1))
-                products_.transform(block, group(slice), {0, channels}, x, scratch);
+                products_.transform(block, group(slice), parts, {0, channels}, x, scratch);
             products_.multiply(block.size(), products_.weights().of_blocks(group(slice), blocks(slice), thread),
                                columns_of(slice), scratch, m);
             finite &= write_slice(block, slice, m, bias, activation, y);
@@ -127,25 +132,27 @@ bool WinogradConv2d<T>::run_by_slice(index_t tiles, const T* x, const T* bias, A
     const index_t channel_size = weights.positions() * slice_blocks_ * weights.width;
     const index_t by_cache =
         (slice_cache_bytes / static_cast<index_t>(sizeof(T)) - slice_products_size(tiles)) / channel_size;
-    const Cut parts(weights.channels, std::min(by_cache, pieces(groups_ * weights.channels, threads)),
-                    weights.channels_at_once);
-    const index_t v_size = products_.v_size(tiles, parts.piece);
-    const runtime::Buffer<T> v(static_cast<std::size_t>(groups_ * parts.count * v_size));
-    runtime::parallel_for(groups_ * parts.count, threads, [&](index_t item, int) {
-        products_.transform({0, tiles}, item / parts.count, parts[item % parts.count], x, v.data() + item * v_size);
+    const Cut cut(weights.channels, std::min(by_cache, pieces(groups_ * weights.channels, threads)),
+                  weights.channels_at_once);
+    const index_t v_size = products_.v_size(tiles, cut.piece), group_items = weights.all_parts().size() * cut.count;
+    const runtime::Buffer<T> v(static_cast<std::size_t>(groups_ * group_items * v_size));
+    runtime::parallel_for(groups_ * group_items, threads, [&](index_t item, int) {
+        const index_t part = item % group_items / cut.count;
+        products_.transform({0, tiles}, item / group_items, {part, part + 1}, cut[item % cut.count], x,
+                            v.data() + item * v_size);
     });
 
-    const index_t weights_size = weights.scratch_size(slice_blocks_, parts.piece);
+    const index_t weights_size = weights.scratch_size(slice_blocks_, cut.piece);
     const index_t thread_size = weights_size + slice_products_size(tiles);
     const auto scratch = scratch_of_threads<T>(threads, thread_size);
     std::atomic<bool> finite{true};
     runtime::parallel_for(slices(), threads, [&](index_t slice, int thread) {
         T* const own = scratch.data() + thread * thread_size;
         T* const m = own + weights_size;
-        for (index_t part = 0; part < parts.count; ++part) {
-            const auto some = weights.transform(group(slice), blocks(slice), parts[part], own);
-            products_.multiply(tiles, some, columns_of(slice),
-                               v.data() + (group(slice) * parts.count + part) * v_size, m);
+        for (index_t i = 0; i < group_items; ++i) {
+            const auto some = weights.transform(group(slice), blocks(slice), i / cut.count, cut[i % cut.count], own);
+            products_.multiply(tiles, some, columns_of(slice), v.data() + (group(slice) * group_items + i) * v_size,
+                               m);
         }
         if (!write_slice({0, tiles}, slice, m, bias, activation, y)) finite = false;
     });
@@ -201,7 +208,7 @@ template <class T>
 bool WinogradConv2d<T>::run_all(index_t batch, const T* x, const T* bias, Activation activation, T* y,
                                 int num_threads) {
     const index_t tiles = batch * products_.grid().per_image(), slices = this->slices(), element = sizeof(T);
-    const index_t positions = products_.weights().positions();
+    const index_t positions = products_.weights().all_parts().size() * products_.weights().positions();
     const double work =
         static_cast<double>(positions * tiles) * static_cast<double>(in_.channels * out_.channels / groups_);
     const int threads = runtime::thread_count(tiles * slices, work, num_threads);

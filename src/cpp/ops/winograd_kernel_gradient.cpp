@@ -4,12 +4,14 @@
 // chunk of the tiles goes by in blocks: both sides are transformed, then multiplied position by position. Slices,
 // chunks and blocks are fixed by the shape, and chunks are added in order: the bits do not depend on the threads.
 // Images that go by often are copied first, a slice of their channels after the other.
+// A kernel of more taps is the parts that kernel_parts() makes of it, each in items of its own.
 // Of few input channels a kernel does all of that but the last transform.
 #include "ops/winograd_kernel_gradient.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <vector>
 
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
@@ -63,12 +65,15 @@ class Slices {
         });
     }
 
+    // Patches (row, column) further on.
     void transform(void (*kernel)(const kernels::WinogradInput<T>&), const TileGrid& grid, Range tiles, index_t group,
-                   index_t slice, T* v) const {
+                   index_t slice, index_t row, index_t column, T* v) const {
         const Range channels = cut_[slice];
-        if (copy_.data() == nullptr)
-            return transform_patches(kernel, grid, images_, tiles, shifted(channels, group * group_channels_), x_, v);
         TiledImages images = images_;
+        images.row += row;
+        images.column += column;
+        if (copy_.data() == nullptr)
+            return transform_patches(kernel, grid, images, tiles, shifted(channels, group * group_channels_), x_, v);
         images.channels = cut_.piece;
         transform_patches(kernel, grid, images, tiles, {0, channels.size()}, copy_.data() + offset(group, slice), v);
     }
@@ -118,7 +123,9 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const index_t group_channels = s.group_in_channels(), group_filters = s.group_out_channels();
     const Cut rows(group_channels, slice_bytes / element, kernels.lanes);
     const Cut columns(group_filters, slice_bytes / element, kernels.lanes);
-    const index_t group_slices = rows.count * columns.count, slices = s.groups * group_slices;
+    const std::vector<KernelPart> parts = kernel_parts(s.kernel_height, s.kernel_width);
+    const auto part_count = static_cast<index_t>(parts.size());
+    const index_t group_slices = rows.count * columns.count * part_count, slices = s.groups * group_slices;
     const index_t block = std::max<index_t>(1, block_bytes / (16 * (rows.piece + columns.piece) * element));
     const index_t by_work =
         std::max(tiles / (blocks_per_chunk * block), std::min(chunks_of_few, tiles / fewest_tiles));
@@ -137,8 +144,11 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const auto size = [&](index_t a, index_t b) { return 16 * position_stride<T>(a * b); };
     const index_t v_size = few ? 0 : size(blocks.piece, rows.piece);
     const index_t g_size = few ? 0 : size(blocks.piece, columns.piece);
-    const index_t thread_size = v_size + g_size + size(rows.piece, columns.piece);
-    const double work = 16 * static_cast<double>(tiles) * static_cast<double>(group_channels * s.out_channels);
+    const index_t sums_size = size(rows.piece, columns.piece);
+    const index_t taps_size = part_count > 1 ? 9 * rows.piece * columns.piece : 0;
+    const index_t thread_size = v_size + g_size + sums_size + taps_size;
+    const double work =
+        16 * static_cast<double>(tiles * part_count) * static_cast<double>(group_channels * s.out_channels);
     const int threads = runtime::thread_count(chunks.count * slices, work, num_threads);
     const auto buffers = scratch_of_threads<T>(threads, thread_size);
     const runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * s.kernel_size())
@@ -146,9 +156,9 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     T* partial = chunks.count > 1 ? partials.data() : dkernel;
 
     const Slices<T> inputs({s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left}, s.batch, s.groups, rows,
-                           few ? 0 : columns.count, x, num_threads);
+                           few ? 0 : columns.count * part_count, x, num_threads);
     const Slices<T> grads({s.out_height, s.out_width, s.out_channels, 0, 0}, s.batch, s.groups, columns,
-                          few ? 0 : rows.count, grad, num_threads);
+                          few ? 0 : rows.count * part_count, grad, num_threads);
 
     // Threads take turns, where that is even: at the same chunk they read the same images.
     const index_t items = chunks.count * slices, each = items % threads == 0 ? items / threads : items;
@@ -160,7 +170,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         const index_t chunk_index = item / slices;
         const Range chunk = chunks[chunk_index];
         const index_t group = item % slices / group_slices;
-        const index_t row = item % group_slices / columns.count, column = item % columns.count;
+        const index_t column = item % columns.count, row = item / columns.count % rows.count;
+        const KernelPart& part = parts[static_cast<std::size_t>(item % group_slices / columns.count / rows.count)];
         const Range channels = rows[row], filters = shifted(columns[column], group * group_filters);
         const index_t sums_position = position_stride<T>(channels.size() * filters.size());
 
@@ -172,21 +183,34 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
         op.b_block_stride = op.block_vectors * kernels.lanes;
         for (index_t first = chunk.begin; !few && first < chunk.end; first += blocks.piece) {
             const Range some{first, std::min(chunk.end, first + blocks.piece)};
-            inputs.transform(kernels.winograd_2x2.input, grid, some, group, row, v);
-            grads.transform(kernels.winograd_gradient, grid, some, group, column, g);
+            inputs.transform(kernels.winograd_2x2.input, grid, some, group, row, part.row, part.column, v);
+            grads.transform(kernels.winograd_gradient, grid, some, group, column, 0, 0, g);
             op.depth = some.size();
             op.accumulate = first > chunk.begin;
             for (index_t position = 0; position < 16; ++position) {
+                if (!part.has(position, 4)) continue;  // of no tap
                 op.a = v + position * position_stride<T>(some.size() * channels.size());
                 op.b = g + position * position_stride<T>(some.size() * filters.size());
                 op.c = sums + position * sums_position;
                 kernels.batch_reduce(op);
             }
         }
-        kernels.winograd_kernel(
-            {sums, sums_position, channels.size(), filters.size(),
-             partial + chunk_index * s.kernel_size() + channels.begin * s.out_channels + filters.begin,
-             group_channels * s.out_channels, s.out_channels});
+        T* const dw = partial + chunk_index * s.kernel_size() +
+                      ((part.row * s.kernel_width + part.column) * group_channels + channels.begin) * s.out_channels +
+                      filters.begin;
+        const index_t tap = group_channels * s.out_channels;
+        if (part_count == 1)
+            return kernels.winograd_kernel(
+                {sums, sums_position, channels.size(), filters.size(), dw, tap, s.out_channels});
+        T* const taps = sums + sums_size;
+        const index_t taken = channels.size() * filters.size();
+        kernels.winograd_kernel({sums, sums_position, channels.size(), filters.size(), taps, taken, filters.size()});
+        for (index_t i = 0; i < part.rows; ++i)
+            for (index_t j = 0; j < part.columns; ++j)
+                for (index_t c = 0; c < channels.size(); ++c)
+                    std::memcpy(dw + (i * s.kernel_width + j) * tap + c * s.out_channels,
+                                taps + (3 * i + j) * taken + c * filters.size(),
+                                static_cast<std::size_t>(filters.size()) * sizeof(T));
     });
     if (chunks.count > 1) add_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
     return all_finite(s.kernel_size(), dkernel, num_threads);
