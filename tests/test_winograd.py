@@ -185,6 +185,19 @@ def test_kernel_gradient_of_copied_slices_is_exact(taps: int, dtype: type) -> No
         assert_equal(dkernel, wanted.astype(dtype))
 
 
+@dtypes
+def test_large_kernel_gradient_is_exact(dtype: type) -> None:
+    """One of 9 MB, which goes past the caches."""
+    case = ConvCase("large", (1, 8, 8, 1024), (3, 3, 1024, 256), padding="same")
+    x, grad = integers(1, *case.x), integers(2, 1, 8, 8, 256)
+    assert 4 * 4 * 4 * 4 * MAGNITUDE**2 * 4 * 4 <= 2**24
+    kernel = np.zeros(case.kernel)
+    wanted = reference.conv2d_gradients(x, kernel, grad, wrt=("kernel",), **case.options).kernel
+    for count in (1, 2, 3):
+        dkernel = gradient_of_kernel(x.astype(dtype), grad.astype(dtype), case, count)
+        assert_equal(dkernel, wanted.astype(dtype))
+
+
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_direct_sums_elsewhere(case: ConvCase) -> None:
     x, kernel, bias, grad = real_arrays(case)

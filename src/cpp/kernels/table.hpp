@@ -245,7 +245,7 @@ struct KernelsOf {
     void (*winograd_pool)(const WinogradPool<T>&) noexcept;
     void (*winograd_conv_pool)(const WinogradConvPool<T>&) noexcept;  // null where registers are too few
     void (*winograd_gradient)(const WinogradInput<T>&) noexcept;
-    void (*winograd_kernel)(const WinogradKernel<T>&) noexcept;
+    bool (*winograd_kernel)(const WinogradKernel<T>&) noexcept;  // false if some dw is not finite
     int winograd_few_forward;  // the most channels for which the next two are faster than direct sums
     void (*winograd_few_pool)(const WinogradFewPool<T>&) noexcept;
     bool (*winograd_few_output)(const WinogradFewOutput<T>&) noexcept;  // false if some Y + bias is not finite

@@ -63,8 +63,8 @@ void winograd_input(const WinogradInput<T>& op) noexcept {
     }
 }
 
-template <class T, int Outputs>
-void winograd_weights(const WinogradWeights<T>& op) noexcept {
+template <class T, int Outputs, bool Stream>
+FASTCONV_INLINE void transform_weights(const WinogradWeights<T>& op) {
     constexpr int V = lanes<T>, P = Outputs + 2;
     const index_t last = op.flip ? 8 : 0, step = op.flip ? -1 : 1;
     for (index_t c = 0; c < op.channels; ++c) {
@@ -82,10 +82,18 @@ void winograd_weights(const WinogradWeights<T>& op) noexcept {
                 const vec<T> row[3] = {t[0][p], t[1][p], t[2][p]};
                 vec<T> out[P];
                 weight_column<T>(row, out);
-                FASTCONV_UNROLL for (int q = 0; q < P; ++q) store(u + (P * p + q) * op.position_stride, out[q]);
+                FASTCONV_UNROLL for (int q = 0; q < P; ++q)
+                    store_or_stream(u + (P * p + q) * op.position_stride, out[q], Stream);
             }
         }
     }
+}
+
+template <class T, int Outputs>
+void winograd_weights(const WinogradWeights<T>& op) noexcept {
+    if (!op.stream) return transform_weights<T, Outputs, false>(op);
+    transform_weights<T, Outputs, true>(op);
+    stream_fence();
 }
 
 // A^T M A for one vector of columns.
@@ -185,9 +193,10 @@ FASTCONV_INLINE void kernel_column(const vec<T> (&s)[4], vec<T> (&t)[3]) {
     t[2] = half + s[3];
 }
 
-template <class T>
-void winograd_kernel(const WinogradKernel<T>& op) noexcept {
+template <class T, bool Stream>
+FASTCONV_INLINE bool transform_kernel(const WinogradKernel<T>& op) {
     constexpr int V = lanes<T>;
+    vec<T> check{};  // 0 as long as all is finite, else NaN
     for (index_t c = 0; c < op.channels; ++c) {
         for (index_t k = 0; k < op.columns; k += V) {
             const T* s = op.s + c * op.columns + k;
@@ -198,14 +207,28 @@ void winograd_kernel(const WinogradKernel<T>& op) noexcept {
                 kernel_column<T>(d, t[q]);
             }
             T* dw = op.dw + c * op.channel_stride + k;
+            vec<T> sum{};
             FASTCONV_UNROLL for (int r = 0; r < 3; ++r) {
                 const vec<T> row[4] = {t[0][r], t[1][r], t[2][r], t[3][r]};
                 vec<T> out[3];
                 kernel_column<T>(row, out);
-                FASTCONV_UNROLL for (int q = 0; q < 3; ++q) store(dw + (3 * r + q) * op.tap_stride, out[q]);
+                FASTCONV_UNROLL for (int q = 0; q < 3; ++q) {
+                    sum += out[q];
+                    store_or_stream(dw + (3 * r + q) * op.tap_stride, out[q], Stream);
+                }
             }
+            check += sum - sum;
         }
     }
+    return mask_bits(static_cast<mask<T>>(different(check, vec<T>{}))) == 0;
+}
+
+template <class T>
+bool winograd_kernel(const WinogradKernel<T>& op) noexcept {
+    if (!op.stream) return transform_kernel<T, false>(op);
+    const bool finite = transform_kernel<T, true>(op);
+    stream_fence();
+    return finite;
 }
 
 template <class T>

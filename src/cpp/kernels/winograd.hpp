@@ -31,7 +31,8 @@ struct WinogradInput {
 };
 
 // u[block][position][c][width] of taps g[(3r + s) * tap_stride + c * channel_stride + k], k < columns; width divides
-// columns into blocks for BatchReduce. flip: taps in reverse order.
+// columns into blocks for BatchReduce. flip: taps in reverse order. `stream`: u, whole lines that lie on lines of the
+// cache, goes to memory past the caches.
 template <class T>
 struct WinogradWeights {
     const T* g;
@@ -40,6 +41,7 @@ struct WinogradWeights {
     bool flip;
     T* u;
     index_t position_stride, block_stride;
+    bool stream;
 };
 
 // y[n * y_stride + k] and codes (as ConvPoolStrip) of `tiles` windows whose outputs are the tiles of
@@ -97,7 +99,8 @@ struct WinogradTransforms {
 // The kernel gradient of 2x2 tiles is G^T [sum over tiles of (A g A^T) * (B^T d B)] G, g the 2x2 gradients of Y.
 // Their transform takes WinogradInput with g for d, p and q < 2.
 
-// dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns.
+// dw[(3r + t) * tap_stride + c * channel_stride + k] = (G^T S G)[r][t] of S[position][c][k], dense, k < columns;
+// `stream` as WinogradWeights.
 template <class T>
 struct WinogradKernel {
     const T* s;
@@ -105,6 +108,7 @@ struct WinogradKernel {
     index_t channels, columns;
     T* dw;
     index_t tap_stride, channel_stride;
+    bool stream;
 };
 
 // The same for at most few_channels, from image to result at once: a row of `tiles` patches, 2 pixels apart, of an

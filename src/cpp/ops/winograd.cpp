@@ -2,16 +2,18 @@
 
 #include <algorithm>
 
+#include "ops/streaming.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
 namespace {
 
-// Of weights that each thread transforms for itself: what fits a second-level cache beside images. 128 KB take 2 us;
+// Of weights that each thread transforms for itself: what a second-level cache holds. 128 KB take 2 us, 1 MB 30;
 // from another processor's cache they took 10 to 50. us, 2 threads, forward: 13x13 32 -> 64, one image, 34 -> 25 (1
 // thread 31); 13x13 64 -> 64 62 -> 40 (57), batch 8 256 -> 226; 28x28 64 -> 64 177 -> 154 (266); 14x14 96 -> 96,
-// batch 8, 680 -> 640; 13x13 32 -> 64 with pool, batch 128, 1060 -> 1030 or 1037 -> 1026.
-constexpr index_t copied_bytes = index_t{640} << 10;
+// batch 8, 680 -> 640; 28x28 128 -> 128 584 -> 549; 13x13 32 -> 64 with pool, batch 128, 1060 -> 1030 or 1037 ->
+// 1026.
+constexpr index_t copied_bytes = index_t{1088} << 10;
 
 }  // namespace
 
@@ -55,14 +57,14 @@ TransformedWeights<T>::TransformedWeights(const Conv2dShape& s, const T* kernel,
       group_stride_(pieces(columns, width) * block_stride_) {}
 
 template <class T>
-void TransformedWeights<T>::transform_item(index_t item, T* u, T* taps) const {
+void TransformedWeights<T>::transform_item(index_t item, T* u, T* taps, bool stream) const {
     const index_t runs = pieces(channels, channels_at_once);
     const index_t group = item / runs / slices(), slice = item / runs % slices();
     const index_t first = item % runs * channels_at_once;
     const Range blocks = transposed_ ? Range{slice, slice + 1} : Range{0, pieces(columns, width)};
     transform(group, blocks, all_parts(), {first, std::min(first + channels_at_once, channels)},
               u + group * group_stride_ + blocks.begin * block_stride_ + first * width, position_stride_,
-              block_stride_, taps);
+              block_stride_, taps, stream);
 }
 
 template <class T>
@@ -73,9 +75,10 @@ void TransformedWeights<T>::prepare(int num_threads) {
     const double work =
         9 * static_cast<double>(all_parts().size() * positions() * channels) * static_cast<double>(columns * groups_);
     const int threads = runtime::thread_count(items(), work, num_threads);
+    const bool stream = streams_to_others<T>(threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * taps_size()));
     runtime::parallel_for(items(), threads, [&](index_t item, int thread) {
-        transform_item(item, all.data(), buffers.data() + thread * taps_size());
+        transform_item(item, all.data(), buffers.data() + thread * taps_size(), stream);
     });
     data_ = std::move(all);
     is_done_.clear();
@@ -97,7 +100,7 @@ const T* TransformedWeights<T>::data_of(int thread) const {
     T* const copy = data_.data() + thread * copy_size();
     std::uint8_t& done = is_done_[static_cast<std::size_t>(thread)];
     if (done) return copy;
-    for (index_t item = 0; item < items(); ++item) transform_item(item, copy, copy + size());
+    for (index_t item = 0; item < items(); ++item) transform_item(item, copy, copy + size(), false);
     done = 1;
     return copy;
 }
@@ -109,17 +112,17 @@ WeightsView<T> TransformedWeights<T>::transform(index_t group, Range blocks, ind
     const Range one{part, part + 1};
     for (index_t first = some.begin; first < some.end; first += channels_at_once)
         transform(group, blocks, one, {first, std::min(first + channels_at_once, some.end)},
-                  scratch + (first - some.begin) * width, position, block, scratch + blocks.size() * block);
+                  scratch + (first - some.begin) * width, position, block, scratch + blocks.size() * block, false);
     return {scratch, position, block, one, some};
 }
 
 template <class T>
 void TransformedWeights<T>::transform(index_t group, Range blocks, Range some_parts, Range some, T* u,
-                                      index_t position_stride, index_t block_stride, T* taps) const {
+                                      index_t position_stride, index_t block_stride, T* taps, bool stream) const {
     if (!transposed_ && parts.size() == 1 && blocks.size() * width >= columns)
         return transforms.weights({kernel_ + some.begin * out_channels_ + group * columns, channels * out_channels_,
                                    out_channels_, some.size(), columns, width, false, u, position_stride,
-                                   block_stride});
+                                   block_stride, stream});
     // Pieces of rows are brought together first, tap by tap: nine at a time lie at distances that share sets of
     // caches.
     for (index_t block = blocks.begin; block < blocks.end; ++block) {
@@ -127,7 +130,7 @@ void TransformedWeights<T>::transform(index_t group, Range blocks, Range some_pa
         for (index_t part = some_parts.begin; part < some_parts.end; ++part, u += positions() * position_stride) {
             take_taps(parts[static_cast<std::size_t>(part)], group, used, some, taps);
             transforms.weights({taps, channels_at_once * width, width, some.size(), used.size(), width, transposed_,
-                                u, position_stride, block_stride});
+                                u, position_stride, block_stride, stream});
         }
     }
 }

@@ -138,10 +138,10 @@ class TransformedWeights {
     // Of an item: some channels of some blocks that are transformed at once.
     index_t items() const { return groups_ * slices() * pieces(channels, channels_at_once); }
     index_t slices() const { return transposed_ ? pieces(columns, width) : 1; }
-    void transform_item(index_t item, T* u, T* taps) const;
+    void transform_item(index_t item, T* u, T* taps, bool stream) const;
     const T* data_of(int thread) const;
     void transform(index_t group, Range blocks, Range parts, Range channels, T* u, index_t position_stride,
-                   index_t block_stride, T* taps) const;
+                   index_t block_stride, T* taps, bool stream) const;
     void take_taps(const KernelPart& part, index_t group, Range columns, Range channels, T* taps) const;
 
     const T* kernel_;

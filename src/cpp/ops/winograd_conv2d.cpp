@@ -119,9 +119,10 @@ bool WinogradConv2d<T>::run_tiles(Range tiles, Range slices, const T* x, const T
     return finite;
 }
 
-// First all patches are transformed, then each slice of the weights, some channels at a time, by the thread that
-// multiplies with it: they come from memory once and, transformed, stay in its second-level cache. One image, 2x2
-// tiles, ms with all weights transformed first and by slice (Zen 4, AVX-512; 1 thread and 2):
+// Each slice of the weights is transformed, some channels at a time, by the thread that multiplies with it: they come
+// from memory once and, transformed, stay in its second-level cache. Patches are transformed by each thread for
+// itself: shared, those of 14x14x256 took two threads 40 us instead of 50, but 200 where these had no cache in
+// common. One image, 2x2 tiles, ms with all weights transformed first and by slice (Zen 4, AVX-512; 1 thread and 2):
 //
 //   14x14 128 -> 128   0.27 0.28   0.24 0.17        7x7 512 -> 512   2.56 2.10   1.26 1.11
 //   14x14 256 -> 256   1.06 1.14   0.71 0.61      14x14 512 -> 512   5.17 5.33   2.71 2.55
@@ -132,28 +133,29 @@ bool WinogradConv2d<T>::run_by_slice(index_t tiles, const T* x, const T* bias, A
     const index_t channel_size = weights.positions() * slice_blocks_ * weights.width;
     const index_t by_cache =
         (slice_cache_bytes / static_cast<index_t>(sizeof(T)) - slice_products_size(tiles)) / channel_size;
-    const Cut cut(weights.channels, std::min(by_cache, pieces(groups_ * weights.channels, threads)),
-                  weights.channels_at_once);
-    const index_t v_size = products_.v_size(tiles, cut.piece), group_items = weights.all_parts().size() * cut.count;
-    const runtime::Buffer<T> v(static_cast<std::size_t>(groups_ * group_items * v_size));
-    runtime::parallel_for(groups_ * group_items, threads, [&](index_t item, int) {
-        const index_t part = item % group_items / cut.count;
-        products_.transform({0, tiles}, item / group_items, {part, part + 1}, cut[item % cut.count], x,
-                            v.data() + item * v_size);
-    });
-
+    const Cut cut(weights.channels, by_cache, weights.channels_at_once);
+    const index_t group_items = weights.all_parts().size() * cut.count;
+    const index_t v_size = products_.v_size(tiles, cut.piece), all_v_size = groups_ * group_items * v_size;
     const index_t weights_size = weights.scratch_size(slice_blocks_, cut.piece);
-    const index_t thread_size = weights_size + slice_products_size(tiles);
+    const index_t thread_size = all_v_size + weights_size + slice_products_size(tiles);
     const auto scratch = scratch_of_threads<T>(threads, thread_size);
+    std::vector<std::uint8_t> is_transformed(static_cast<std::size_t>(threads * groups_));
     std::atomic<bool> finite{true};
     runtime::parallel_for(slices(), threads, [&](index_t slice, int thread) {
-        T* const own = scratch.data() + thread * thread_size;
-        T* const m = own + weights_size;
+        const index_t group = this->group(slice);
+        T* const v = scratch.data() + thread * thread_size;
+        T* const u = v + all_v_size;
+        T* const m = u + weights_size;
+        std::uint8_t& done = is_transformed[static_cast<std::size_t>(thread * groups_ + group)];
         for (index_t i = 0; i < group_items; ++i) {
-            const auto some = weights.transform(group(slice), blocks(slice), i / cut.count, cut[i % cut.count], own);
-            products_.multiply(tiles, some, columns_of(slice), v.data() + (group(slice) * group_items + i) * v_size,
-                               m);
+            const index_t part = i / cut.count;
+            const Range some = cut[i % cut.count];
+            T* const some_v = v + (group * group_items + i) * v_size;
+            if (!done) products_.transform({0, tiles}, group, {part, part + 1}, some, x, some_v);
+            products_.multiply(tiles, weights.transform(group, blocks(slice), part, some, u), columns_of(slice),
+                               some_v, m);
         }
+        done = 1;
         if (!write_slice({0, tiles}, slice, m, bias, activation, y)) finite = false;
     });
     return finite;

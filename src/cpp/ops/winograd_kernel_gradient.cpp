@@ -9,12 +9,14 @@
 #include "ops/winograd_kernel_gradient.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <vector>
 
 #include "ops/packing.hpp"
 #include "ops/reduction.hpp"
+#include "ops/streaming.hpp"
 #include "ops/winograd.hpp"
 #include "ops/winograd_choice.hpp"
 #include "runtime/parallel.hpp"
@@ -153,13 +155,21 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
     const auto buffers = scratch_of_threads<T>(threads, thread_size);
     const runtime::Buffer<T> partials(chunks.count > 1 ? static_cast<std::size_t>(chunks.count * s.kernel_size())
                                                        : 0);
-    T* partial = chunks.count > 1 ? partials.data() : dkernel;
+    const bool apart = chunks.count > 1;
+    T* partial = apart ? partials.data() : dkernel;
+    // Past the caches: what several threads write is read by others, cut otherwise (ops/streaming.hpp). ms of
+    // 14x14x256
+    // -> 256 with ReLU of the gradient behind it, 2 threads, as it was and so: 0.755 0.747, and 1.10 0.753 where they
+    // share no cache. Large gradients of one thread: 14x14x512 -> 512 5.56 5.00.
+    const bool large = !apart && s.kernel_size() * element >= streamed_bytes_of_sums;
+    const bool stream = vectors_are_lines<T>() && on_a_line(partial) && (threads > 1 || large);
 
     const Slices<T> inputs({s.in_height, s.in_width, s.in_channels, -s.pad_top, -s.pad_left}, s.batch, s.groups, rows,
                            few ? 0 : columns.count * part_count, x, num_threads);
     const Slices<T> grads({s.out_height, s.out_width, s.out_channels, 0, 0}, s.batch, s.groups, columns,
                           few ? 0 : rows.count * part_count, grad, num_threads);
 
+    std::atomic<bool> finite{true};
     // Threads take turns, where that is even: at the same chunk they read the same images.
     const index_t items = chunks.count * slices, each = items % threads == 0 ? items / threads : items;
     runtime::parallel_for(items, threads, [&](index_t index, int thread) {
@@ -199,12 +209,17 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
                       ((part.row * s.kernel_width + part.column) * group_channels + channels.begin) * s.out_channels +
                       filters.begin;
         const index_t tap = group_channels * s.out_channels;
-        if (part_count == 1)
-            return kernels.winograd_kernel(
-                {sums, sums_position, channels.size(), filters.size(), dw, tap, s.out_channels});
+        if (part_count == 1) {
+            if (!kernels.winograd_kernel(
+                    {sums, sums_position, channels.size(), filters.size(), dw, tap, s.out_channels, stream}))
+                finite = false;
+            return;
+        }
         T* const taps = sums + sums_size;
         const index_t taken = channels.size() * filters.size();
-        kernels.winograd_kernel({sums, sums_position, channels.size(), filters.size(), taps, taken, filters.size()});
+        if (!kernels.winograd_kernel(
+                {sums, sums_position, channels.size(), filters.size(), taps, taken, filters.size(), false}))
+            finite = false;
         for (index_t i = 0; i < part.rows; ++i)
             for (index_t j = 0; j < part.columns; ++j)
                 for (index_t c = 0; c < channels.size(); ++c)
@@ -212,8 +227,8 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
                                 taps + (3 * i + j) * taken + c * filters.size(),
                                 static_cast<std::size_t>(filters.size()) * sizeof(T));
     });
-    if (chunks.count > 1) add_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
-    return all_finite(s.kernel_size(), dkernel, num_threads);
+    if (!apart) return finite;
+    return add_finite_partials(chunks.count, s.kernel_size(), s.kernel_size(), partial, dkernel, num_threads);
 }
 
 template bool winograd_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);

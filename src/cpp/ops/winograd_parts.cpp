@@ -91,8 +91,7 @@ bool WinogradParts<T>::run_all(const T* x, const T* bias, Activation activation,
     const Cut bands(tile_rows(), rows, 1);
     weights_.prepare_each(threads);
     const runtime::Buffer<T> buffers(static_cast<std::size_t>(threads * size));
-    const bool stream = dispatch::active<T>().lanes * element == stream_line &&
-                        streams(y, s_.output_size() * element, streamed_bytes_of_sums);
+    const bool stream = vectors_are_lines<T>() && streams(y, s_.output_size() * element, streamed_bytes_of_sums);
     std::atomic<bool> finite{true};
     // A thread that goes down a run has some of the next band's inputs.
     std::vector<index_t> next(static_cast<std::size_t>(threads), 0);

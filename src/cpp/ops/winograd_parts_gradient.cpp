@@ -162,8 +162,8 @@ bool winograd_parts_kernel_gradient(const Conv2dShape& s, const T* x, const T* g
     runtime::parallel_for(chunks.count, threads, [&](index_t chunk, int thread) {
         gradient.run(chunks[chunk], x, grad, partial + chunk * kernel_size, buffers.data() + thread * size);
     });
-    if (chunks.count > 1) add_partials(chunks.count, kernel_size, kernel_size, partial, dkernel, num_threads);
-    return all_finite(kernel_size, dkernel, num_threads);
+    if (chunks.count == 1) return all_finite(kernel_size, dkernel, num_threads);
+    return add_finite_partials(chunks.count, kernel_size, kernel_size, partial, dkernel, num_threads);
 }
 
 template bool winograd_parts_kernel_gradient(const Conv2dShape&, const float*, const float*, float*, int);
