@@ -198,10 +198,13 @@ bool winograd_kernel_gradient(const Conv2dShape& s, const T* x, const T* grad, T
             op.depth = some.size();
             op.accumulate = first > chunk.begin;
             for (index_t position = 0; position < 16; ++position) {
-                if (!part.has(position, 4)) continue;  // of no tap
+                op.c = sums + position * sums_position;
+                if (!part.has(position, 4)) {  // of no tap: zero, for what is not finite is looked for in all
+                    std::fill_n(op.c, op.rows * op.columns, T(0));
+                    continue;
+                }
                 op.a = v + position * position_stride<T>(some.size() * channels.size());
                 op.b = g + position * position_stride<T>(some.size() * filters.size());
-                op.c = sums + position * sums_position;
                 kernels.batch_reduce(op);
             }
         }
