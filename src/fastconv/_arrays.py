@@ -13,6 +13,7 @@ from fastconv._types import FloatArray, IntArray
 _NDARRAY = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
 _FLOATS = (_FLOAT32, np.dtype(np.float64))
+_INT64 = np.dtype(np.int64)
 
 
 def as_array(operation: str, argument: str, value: object) -> npt.NDArray[np.generic]:
@@ -70,20 +71,31 @@ def float_array(
     return array
 
 
-def argmax_array(
-    operation: str, value: object, *, shape: tuple[int, ...], cells: int, argument: str = "argmax"
-) -> IntArray:
-    """Indices of maxima: int64 of `shape`, each within 0 .. cells - 1 of its image."""
-    array = as_array(operation, argument, value)
-    if array.dtype != np.int64 or not array.dtype.isnative:
-        raise type_error(operation, argument, "has the wrong dtype", "int64", array.dtype)
-    check_shape(operation, argument, array.shape, shape)
-    indices: IntArray = array.astype(np.int64, copy=False)
-    if indices.size and (indices.min() < 0 or indices.max() >= cells):
-        rule = "points outside the image"
-        received = f"{indices.min()} .. {indices.max()}"
-        raise value_error(operation, argument, rule, f"0 .. {cells - 1}", received)
-    return indices
+def bias_array(
+    operation: str, bias: object, size: int, dtype: np.dtype[np.floating]
+) -> FloatArray | None:
+    """`bias` as an array `(size,)` of `dtype`; None stays None."""
+    if bias is None:
+        return None
+    array = float_array(operation, "bias", bias, rank=1, dtype=dtype)
+    check_shape(operation, "bias", array.shape, (size,))
+    return array
+
+
+def argmax_array(operation: str, value: object, shape: tuple[int, ...]) -> IntArray:
+    """`value` as int64 codes of maxima, of `shape`; their range is not checked."""
+    array = as_array(operation, "argmax", value)
+    if array.dtype is not _INT64 and (array.dtype != _INT64 or not array.dtype.isnative):
+        raise type_error(operation, "argmax", "has the wrong dtype", "int64", array.dtype)
+    check_shape(operation, "argmax", array.shape, shape)
+    return array if array.dtype is _INT64 else array.view(_INT64)  # type: ignore[return-value]
+
+
+def check_argmax_range(operation: str, argmax: IntArray, cells: int) -> None:
+    """Refuse codes outside 0 .. cells - 1, the cells of an image."""
+    if argmax.size and (argmax.min() < 0 or argmax.max() >= cells):
+        rule, received = "points outside the image", f"{argmax.min()} .. {argmax.max()}"
+        raise value_error(operation, "argmax", rule, f"0 .. {cells - 1}", received)
 
 
 def check_shape(

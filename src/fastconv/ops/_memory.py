@@ -11,7 +11,7 @@ from fastconv import _core
 from fastconv._arrays import check_out
 from fastconv._errors import type_error
 from fastconv._shapes import normalize_int
-from fastconv._types import Conv2DGradients, FloatArray, IntArray
+from fastconv._types import Conv2DGradients, FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,8 +149,3 @@ def _transpose(x: npt.NDArray[_Scalar], y: npt.NDArray[_Scalar], threads: int) -
     # Elements are moved, not computed with, so that int64 codes may travel as float64.
     dtype = np.float64 if x.dtype == INT64 else x.dtype
     _core.transpose_planes(x.view(dtype), y.view(dtype), threads)
-
-
-def code_result(operation: str, shape: tuple[int, ...]) -> IntArray:
-    """An array for the codes of maxima."""
-    return allocate(operation, shape, INT64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastconv import _core
-from fastconv._arrays import check_shape, float_array
+from fastconv._arrays import bias_array, check_shape, float_array
 from fastconv._shapes import (
     Conv2DShapes,
     check_activation,
@@ -112,11 +112,8 @@ def conv2d(
     plan = conv2d_plan(
         operation, x.shape, kernel.shape, strides, padding, dilation_rate, groups, data_format
     )
-    inputs = [x, kernel]
-    if bias is not None:
-        bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
-        check_shape(operation, "bias", bias.shape, (plan.filters,))
-        inputs.append(bias)
+    bias = bias_array(operation, bias, plan.filters, x.dtype)
+    inputs = (x, kernel) if bias is None else (x, kernel, bias)
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
     y = result(operation, out, plan.result_shape, x.dtype, inputs)
@@ -283,11 +280,8 @@ def conv2d_transpose(
         dilation_rate=dilation_rate,
     )
     shapes = Conv2DShapes(batch, kernel.shape[2], channels, 1, windows)
-    inputs = [x, kernel]
-    if bias is not None:
-        bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
-        check_shape(operation, "bias", bias.shape, (shapes.in_channels,))
-        inputs.append(bias)
+    bias = bias_array(operation, bias, shapes.in_channels, x.dtype)
+    inputs = (x, kernel) if bias is None else (x, kernel, bias)
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
     shape = image_shape(batch, windows.input_size, shapes.in_channels, data_format)

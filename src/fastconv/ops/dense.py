@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv import _core
-from fastconv._arrays import as_array, check_shape, float_array
+from fastconv._arrays import as_array, bias_array, check_shape, float_array
 from fastconv._errors import type_error, value_error
 from fastconv._shapes import check_activation
 from fastconv.ops._memory import core_threads, packed, result
@@ -62,11 +62,8 @@ def matmul(
     if depth != b_depth:
         expected = f"{depth} rows (of b or its transpose)"
         raise value_error("matmul", "b", "does not fit a", expected, b.shape)
-    if bias is not None:
-        bias = float_array("matmul", "bias", bias, rank=1, dtype=a.dtype)
-        check_shape("matmul", "bias", bias.shape, (columns,))
-    if activation is not None:
-        check_activation("matmul", activation)
+    bias = bias_array("matmul", bias, columns, a.dtype)
+    check_activation("matmul", activation)
     threads = core_threads("matmul", num_threads)
     inputs = (a, b) if bias is None else (a, b, bias)
     y = result("matmul", out, (rows, columns), a.dtype, inputs)

@@ -6,9 +6,14 @@ import math
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
-from fastconv._arrays import check_shape, float_array
+from fastconv._arrays import (
+    argmax_array,
+    bias_array,
+    check_argmax_range,
+    check_shape,
+    float_array,
+)
 from fastconv._shapes import check_activation, check_wrt
-from fastconv.ops._codes import check_range, codes_array
 from fastconv.ops._geometry import conv2d_plan, pool2d_plan
 from fastconv.ops._memory import (
     INT64,
@@ -142,11 +147,8 @@ def conv2d_max_pool2d(
         False,
         "pool_strides",
     )
-    inputs = [x, kernel]
-    if bias is not None:
-        bias = float_array(operation, "bias", bias, rank=1, dtype=x.dtype)
-        check_shape(operation, "bias", bias.shape, (conv.filters,))
-        inputs.append(bias)
+    bias = bias_array(operation, bias, conv.filters, x.dtype)
+    inputs = (x, kernel) if bias is None else (x, kernel, bias)
     check_activation(operation, activation)
     threads = core_threads(operation, num_threads)
     shape = pool.result_shape
@@ -242,7 +244,7 @@ def conv2d_max_pool2d_gradients(
     )
     check_shape(operation, "grad", grad.shape, pool.result_shape)
     check_shape(operation, "y", y.shape, pool.result_shape)
-    codes = codes_array(operation, argmax, pool.result_shape)
+    codes = argmax_array(operation, argmax, pool.result_shape)
     threads = core_threads(operation, num_threads)
     sizes = (x.shape, kernel.shape, (conv.filters,))
     inputs = (x, kernel, grad, codes, y)
@@ -264,7 +266,7 @@ def conv2d_max_pool2d_gradients(
             threads,
         )
     except ValueError:
-        check_range(operation, codes, math.prod(conv.result_shape[1:]))
+        check_argmax_range(operation, codes, math.prod(conv.result_shape[1:]))
         raise
     if dx is not None and gradients.x is not None:
         store(dx, gradients.x, data_format, threads)

@@ -6,8 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal, overload
 
 from fastconv import _core
-from fastconv._arrays import float_array
-from fastconv.ops._codes import check_range, codes_array
+from fastconv._arrays import argmax_array, check_argmax_range, float_array
 from fastconv.ops._geometry import (
     average_pool2d_gradient_plan,
     max_pool2d_gradient_plan,
@@ -195,7 +194,7 @@ def max_pool2d_gradient(
     operation = "max_pool2d_gradient"
     grad = float_array(operation, "grad", grad, rank=4)
     shape = max_pool2d_gradient_plan(operation, grad.shape, input_shape, data_format)
-    codes = codes_array(operation, argmax, grad.shape)
+    codes = argmax_array(operation, argmax, grad.shape)
     threads = core_threads(operation, num_threads)
     dx = result(operation, out, shape, grad.dtype, (grad, codes))
     try:
@@ -205,8 +204,8 @@ def max_pool2d_gradient(
             )
         else:
             _max_gradient_channels_first(operation, grad, codes, dx, threads)
-    except ValueError:
-        check_range(operation, codes, math.prod(shape[1:]))
+    except ValueError:  # the core checks a code where it uses it, and cannot say which one it was
+        check_argmax_range(operation, codes, math.prod(shape[1:]))
         raise
     return dx
 

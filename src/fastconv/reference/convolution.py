@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from fastconv._arrays import check_shape, float_array
+from fastconv._arrays import bias_array, check_shape, float_array
 from fastconv._shapes import (
     Conv2DShapes,
     Windows,
@@ -257,11 +257,8 @@ def bias_or_zeros(
     operation: str, bias: npt.ArrayLike | None, size: int, dtype: np.dtype[np.floating]
 ) -> FloatArray:
     """The checked bias `(size,)`, zeros for None."""
-    if bias is None:
-        return np.zeros(size, dtype)
-    array = float_array(operation, "bias", bias, rank=1, dtype=dtype)
-    check_shape(operation, "bias", array.shape, (size,))
-    return array
+    array = bias_array(operation, bias, size, dtype)
+    return np.zeros(size, dtype) if array is None else array
 
 
 def correlate(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastconv._arrays import as_array, check_shape, float_array
+from fastconv._arrays import as_array, bias_array, check_shape, float_array
 from fastconv._errors import type_error, value_error
 from fastconv._types import Activation, FloatArray
 from fastconv.reference._layout import Float64Array, activate, finish
@@ -52,14 +52,12 @@ def matmul(
         rule = "does not fit a"
         expected = f"{left.shape[1]} rows (of b or its transpose)"
         raise value_error("matmul", "b", rule, expected, b.shape)
+    bias = bias_array("matmul", bias, right.shape[1], a.dtype)
+    inputs = (a, b) if bias is None else (a, b, bias)
     y = left.astype(np.float64) @ right.astype(np.float64)
-    inputs = [a, b]
     if bias is not None:
-        bias = float_array("matmul", "bias", bias, rank=1, dtype=a.dtype)
-        check_shape("matmul", "bias", bias.shape, (right.shape[1],))
-        inputs.append(bias)
         y = y + bias
-    return finish("matmul", activate("matmul", y, activation), a.dtype, out, tuple(inputs))
+    return finish("matmul", activate("matmul", y, activation), a.dtype, out, inputs)
 
 
 def relu(

@@ -9,7 +9,7 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastconv._arrays import argmax_array, check_shape, float_array
+from fastconv._arrays import argmax_array, check_argmax_range, check_shape, float_array
 from fastconv._pool_windows import pool_windows
 from fastconv._shapes import check_activation, check_wrt, conv2d_shapes, image_shape
 from fastconv._types import (
@@ -188,8 +188,8 @@ def conv2d_max_pool2d_gradients(
     shape = image_shape(shapes.batch, pooled.output_size, shapes.filters, data_format)
     check_shape(operation, "grad", grad.shape, shape)
     check_shape(operation, "y", y.shape, shape)
-    cells = height * width * shapes.filters
-    codes = argmax_array(operation, argmax, shape=shape, cells=cells)
+    codes = argmax_array(operation, argmax, shape)
+    check_argmax_range(operation, codes, height * width * shapes.filters)
     passed = np.where(y > 0, grad, 0) if activation == "relu" else grad
     dy = scatter(
         nhwc(passed, data_format),

@@ -9,7 +9,7 @@ from typing import Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastconv._arrays import argmax_array, check_shape, float_array
+from fastconv._arrays import argmax_array, check_argmax_range, check_shape, float_array
 from fastconv._pool_windows import pool_windows
 from fastconv._shapes import Windows, image_shape, input_shape_argument, nhwc_shape
 from fastconv._types import DataFormat, FloatArray, IntArray, IntOrPair, Padding
@@ -144,8 +144,8 @@ def max_pool2d_gradient(
     batch, height, width, channels = input_shape_argument(operation, input_shape, data_format)
     grad_batch, _, _, grad_channels = nhwc_shape(operation, "grad", grad.shape, data_format)
     check_shape(operation, "input_shape", (batch, channels), (grad_batch, grad_channels))
-    cells = height * width * channels
-    codes = argmax_array(operation, argmax, shape=grad.shape, cells=cells)
+    codes = argmax_array(operation, argmax, grad.shape)
+    check_argmax_range(operation, codes, height * width * channels)
     image_size = (batch, height, width, channels)
     dx = scatter(nhwc(grad, data_format), nhwc(codes, data_format), image_size)
     image = from_nhwc(dx, data_format)
