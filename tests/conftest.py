@@ -1,4 +1,4 @@
-"""Fixtures that run a test on every instruction-set level and thread count."""
+"""Fixtures: every instruction-set level and thread count, strict precision, names of layers."""
 
 from __future__ import annotations
 
@@ -45,3 +45,11 @@ def strict() -> Iterator[None]:
 
     with strict_precision():
         yield
+
+
+@pytest.fixture
+def fresh_names() -> None:
+    """Layers and models are named as in a new process."""
+    import fastconv
+
+    fastconv.utils.clear_session()

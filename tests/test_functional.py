@@ -14,10 +14,7 @@ from fastconv.models.plan import Plan
 from support.arrays import assert_equal, assert_same_bits, integers, reals
 from support.gradients import check, in_float64
 
-
-@pytest.fixture(autouse=True)
-def _fresh_names() -> None:
-    keras.utils.clear_session()
+pytestmark = pytest.mark.usefixtures("fresh_names")
 
 
 def residual() -> keras.Model:

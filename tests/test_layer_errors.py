@@ -14,10 +14,7 @@ from fastconv import layers
 from wrong_arguments import ARGUMENTS, Refused
 from wrong_inputs import CALLS, INPUTS, WrongCall
 
-
-@pytest.fixture(autouse=True)
-def _fresh_names() -> None:
-    keras.utils.clear_session()
+pytestmark = pytest.mark.usefixtures("fresh_names")
 
 
 def refuse(case: Refused | WrongCall, call: Callable[[], Any]) -> None:

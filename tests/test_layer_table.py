@@ -25,10 +25,7 @@ def has_layouts(row: Row) -> bool:
 
 in_both_layouts = pytest.mark.parametrize("row", list(filter(has_layouts, ROWS)), ids=str)
 
-
-@pytest.fixture(autouse=True)
-def _fresh_names() -> None:
-    keras.utils.clear_session()
+pytestmark = pytest.mark.usefixtures("fresh_names")
 
 
 def arrays(row: Row, batch: int | None = None) -> list[Any]:

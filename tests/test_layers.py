@@ -12,10 +12,7 @@ from fastconv import layers, reference
 from fastconv.layers import Layer
 from support.arrays import assert_equal, integers
 
-
-@pytest.fixture(autouse=True)
-def _fresh_names() -> None:
-    keras.utils.clear_session()
+pytestmark = pytest.mark.usefixtures("fresh_names")
 
 
 def images(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -11,7 +11,7 @@ import pytest
 
 import fastconv as keras
 from fastconv import layers
-from support.files import CONFIG, edit_config, members, small_model
+from support.files import CONFIG, assert_same_weights, edit_config, members, small_model
 
 h5py = pytest.importorskip("h5py", reason='files need h5py: pip install "fastconv[files]"')
 
@@ -52,11 +52,6 @@ def two_batch(count: int = 8) -> tuple[Any, Any]:
     return x, [rng.integers(0, 4, count), rng.normal(size=(count, 1)).astype("f4")]
 
 
-def assert_same_bits(one: Any, other: Any) -> None:
-    for first, second in zip(one.get_weights(), other.get_weights(), strict=True):
-        assert first.tobytes() == second.tobytes()
-
-
 def assert_same_graph(one: keras.Model, other: keras.Model) -> None:
     def links(model: keras.Model) -> list[Any]:
         graph = model.graph
@@ -77,7 +72,7 @@ def test_a_graph(tmp_path: Path) -> None:
     assert type(loaded) is keras.Model
     assert loaded.name == "branches"
     assert_same_graph(loaded, model)
-    assert_same_bits(loaded, model)
+    assert_same_weights(loaded, model)
     x, _ = batch()
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
@@ -108,7 +103,7 @@ def test_training_of_a_graph_goes_on_bit_for_bit(tmp_path: Path) -> None:
     for _ in range(3):
         model.train_on_batch(*batch())
         loaded.train_on_batch(*batch())
-    assert_same_bits(loaded, model)
+    assert_same_weights(loaded, model)
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
@@ -129,7 +124,7 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert loaded.evaluate(x, y, verbose=0, return_dict=True) == expected
     model.train_on_batch(x, y)
     loaded.train_on_batch(x, y)
-    assert_same_bits(loaded, model)
+    assert_same_weights(loaded, model)
 
 
 def test_weights_find_their_layers_without_names(tmp_path: Path) -> None:
@@ -141,7 +136,7 @@ def test_weights_find_their_layers_without_names(tmp_path: Path) -> None:
     assert names["input_layer"] == "left"
     assert [names[place] for place in ("dense_1", "dense_2")] == ["digit", "size"]
     other.load_weights(tmp_path / "m.weights.h5")
-    assert_same_bits(one, other)
+    assert_same_weights(one, other)
 
 
 def test_a_frozen_graph(tmp_path: Path) -> None:
@@ -162,7 +157,7 @@ def test_configurations_of_models() -> None:
         kernel = model.layers[-1].weights[0]
         assert not np.array_equal(made.layers[-1].weights[0], kernel)
         made.set_weights(model.get_weights())
-        assert_same_bits(made, model)
+        assert_same_weights(made, model)
     with pytest.raises(ValueError, match="has layers that fastconv does not have"):
         keras.Sequential.from_config(
             {"name": "m", "layers": [{"module": "os", "class_name": "system", "config": {}}]}

@@ -13,10 +13,7 @@ from fastconv import layers
 from seed_models import m1
 from support.arrays import assert_equal, assert_same_bits, reals
 
-
-@pytest.fixture(autouse=True)
-def _fresh_names() -> None:
-    keras.utils.clear_session()
+pytestmark = pytest.mark.usefixtures("fresh_names")
 
 
 def cnn() -> list[layers.Layer]:

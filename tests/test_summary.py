@@ -36,9 +36,11 @@ Model: "sequential"
 """
 
 
+pytestmark = pytest.mark.usefixtures("fresh_names")
+
+
 @pytest.fixture(autouse=True)
-def _fresh_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    keras.utils.clear_session()
+def _eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 

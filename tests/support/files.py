@@ -1,4 +1,4 @@
-"""Changes to files of models: to their members, to their configuration, to their arrays."""
+"""Models to save and compare, and changes to their files: to members, configuration, arrays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import fastconv as keras
 from fastconv import layers
+from support.arrays import assert_same_bits
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -32,6 +33,12 @@ def small_model(*, compiled: bool = False) -> keras.Sequential:
     if compiled:
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def assert_same_weights(one: keras.Model, other: keras.Model) -> None:
+    """Same weights, bit for bit."""
+    for first, second in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_same_bits(first, second)
 
 
 def members(path: Path) -> dict[str, bytes]:
