@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_build_info() -> None:
         "python",
     ]
     assert all(isinstance(value, str) and value for value in info.values())
-    assert info["fastconv"] == fastconv.__version__
+    assert info["fastconv"] == fastconv.__version__ == importlib.metadata.version("fastconv")
     assert info["numpy"] == np.__version__
     assert info["isas_available"].split(", ") == list(config.available_isas())
     assert set(config.available_isas()) <= set(info["isas_compiled"].split(", "))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastconv import (
+    _core,
     activations,
     callbacks,
     initializers,
@@ -72,6 +73,8 @@ __all__ = [
     "utils",
 ]
 
+__version__ = _core.version
+
 _LAZY = ("datasets", "reference", "saving")
 
 
@@ -81,10 +84,6 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"fastconv.{name}")
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("fastconv")
     raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fastconv import _core
 from fastconv._errors import value_error
 
 if TYPE_CHECKING:
@@ -45,12 +46,10 @@ _DAMAGE = (
 
 def write_archive(path: Path, description: dict[str, Any], weights: BytesIO) -> None:
     """Write a `.keras` file."""
-    from importlib.metadata import version
-
     metadata = {
         "keras_version": _KERAS_VERSION,
         "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
-        "fastconv_version": version("fastconv"),
+        "fastconv_version": _core.version,
     }
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(METADATA, json.dumps(metadata))
