@@ -24,7 +24,6 @@ namespace fastconv::bindings {
 
 namespace py = pybind11;
 
-using Dims = std::initializer_list<index_t>;
 using OptionalArray = std::optional<py::array>;
 
 inline Activation activation(bool relu) { return relu ? Activation::relu : Activation::linear; }
@@ -45,6 +44,8 @@ std::string format_shape(Iterator begin, Iterator end) {
 }
 
 class Arguments {
+    using List = std::initializer_list<index_t>;  // dimensions in braces
+
   public:
     explicit Arguments(const char* operation) : operation_(operation) {}
 
@@ -70,14 +71,14 @@ class Arguments {
         return static_cast<const T*>(array.data());
     }
 
-    template <class T>
-    const T* input(const char* name, const py::array& array, Dims dims) {
+    template <class T, class Dims = List>
+    const T* input(const char* name, const py::array& array, const Dims& dims) {
         shape(name, array, dims.begin(), dims.end());
         return input<T>(name, array);
     }
 
-    template <class T>
-    const T* input(const char* name, const OptionalArray& array, Dims dims) {
+    template <class T, class Dims = List>
+    const T* input(const char* name, const OptionalArray& array, const Dims& dims) {
         return array ? input<T>(name, *array, dims) : nullptr;
     }
 
@@ -86,20 +87,21 @@ class Arguments {
         return writable<T>(name, array, false);
     }
 
-    // For elementwise operations: an output that may also be an input, but not a part of one.
-    template <class T>
-    T* output_or_input(const char* name, const py::array& array) {
-        return writable<T>(name, array, true);
-    }
-    template <class T>
-    T* output(const char* name, const py::array& array, Dims dims) {
+    template <class T, class Dims = List>
+    T* output(const char* name, const py::array& array, const Dims& dims) {
         shape(name, array, dims.begin(), dims.end());
         return output<T>(name, array);
     }
 
-    template <class T>
-    T* output(const char* name, const OptionalArray& array, Dims dims) {
+    template <class T, class Dims = List>
+    T* output(const char* name, const OptionalArray& array, const Dims& dims) {
         return array ? output<T>(name, *array, dims) : nullptr;
+    }
+
+    // For elementwise operations: an output that may also be an input, but not a part of one.
+    template <class T>
+    T* output_or_input(const char* name, const py::array& array) {
+        return writable<T>(name, array, true);
     }
 
   private:

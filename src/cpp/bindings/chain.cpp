@@ -38,13 +38,13 @@ class Chain {
                            const PoolIntegers& pool_geometry, bool relu) {
         Arguments check("Chain.conv2d_max_pool2d");
         const ops::Conv2dShape s = conv_shape(check, kernel, bias, conv_geometry);
-        const ops::Pool2dShape p = pool2d_shape(pool_geometry, 1, s.out_height, s.out_width, s.out_channels);
+        const ops::Pool2dShape p = pool2d_shape(pool_geometry, {1, s.out_height, s.out_width, s.out_channels});
         add(ops::conv2d_max_pool2d_stage(s, p, weights(kernel), weights(bias), activation(relu)),
             {p.out_height, p.out_width, p.channels});
     }
     void max_pool2d(const PoolIntegers& geometry) {
         require_image("Chain.max_pool2d");
-        const ops::Pool2dShape p = pool2d_shape(geometry, 1, shape_[0], shape_[1], shape_[2]);
+        const ops::Pool2dShape p = pool2d_shape(geometry, {1, shape_[0], shape_[1], shape_[2]});
         add(ops::max_pool2d_stage(p), {p.out_height, p.out_width, p.channels});
     }
     void flatten() { shape_ = {size()}; }
@@ -103,8 +103,7 @@ class Chain {
         require_image("Chain.conv2d");
         check.rank("kernel", kernel, 4);
         const ops::Conv2dShape s = bindings::conv2d_shape(geometry, {1, shape_[0], shape_[1], shape_[2]}, kernel);
-        check.input<float>("kernel", kernel,
-                           {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        check.input<float>("kernel", kernel, kernel_dims(s));
         check.input<float>("bias", bias, {s.out_channels});
         return s;
     }

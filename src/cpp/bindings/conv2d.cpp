@@ -15,12 +15,12 @@ Layout layout_of(bool channels_first) { return channels_first ? Layout::channels
 
 ops::Conv2dShape shape_of(const ConvIntegers& geometry, const py::array& images, const py::array& kernel,
                           Layout layout) {
-    return layout == Layout::channels_last
-               ? conv2d_shape(geometry, images, kernel)
-               : conv2d_shape(geometry, {images.shape(0), images.shape(2), images.shape(3), images.shape(1)}, kernel);
+    const auto [d0, d1, d2, d3] = dims_of(images);
+    return conv2d_shape(geometry, layout == Layout::channels_last ? Dims4{d0, d1, d2, d3} : Dims4{d0, d2, d3, d1},
+                        kernel);
 }
 
-std::array<index_t, 4> result_dims(const ops::Conv2dShape& s, Layout layout) {
+Dims4 result_dims(const ops::Conv2dShape& s, Layout layout) {
     if (layout == Layout::channels_last) return {s.batch, s.out_height, s.out_width, s.out_channels};
     return {s.batch, s.out_channels, s.out_height, s.out_width};
 }
@@ -32,12 +32,10 @@ void conv2d(const py::array& x, const py::array& kernel, const OptionalArray& bi
         check.rank("x", x, 4);
         check.rank("kernel", kernel, 4);
         const ops::Conv2dShape s = shape_of(geometry, x, kernel, layout);
-        const auto [d0, d1, d2, d3] = result_dims(s, layout);
         const T* x_data = check.input<T>("x", x);
-        const T* kernel_data = check.input<T>(
-            "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims(s));
         const T* bias_data = check.input<T>("bias", bias, {s.out_channels});
-        T* y_data = check.output<T>("y", y, {d0, d1, d2, d3});
+        T* y_data = check.output<T>("y", y, result_dims(s, layout));
         const py::gil_scoped_release release;
         ops::conv2d(s, x_data, kernel_data, bias_data, activation(relu), y_data, num_threads, layout);
     });
@@ -99,10 +97,8 @@ void conv2d_input_gradient(const py::array& grad, const py::array& kernel, const
         check.rank("dx", dx, 4);
         check.rank("kernel", kernel, 4);
         const ops::Conv2dShape s = shape_of(geometry, dx, kernel, layout);
-        const auto [d0, d1, d2, d3] = result_dims(s, layout);
-        const T* grad_data = check.input<T>("grad", grad, {d0, d1, d2, d3});
-        const T* kernel_data = check.input<T>(
-            "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* grad_data = check.input<T>("grad", grad, result_dims(s, layout));
+        const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims(s));
         const T* bias_data = check.input<T>("bias", bias, {s.in_channels});
         T* dx_data = check.output<T>("dx", dx);
         const py::gil_scoped_release release;
@@ -118,11 +114,9 @@ void conv2d_kernel_gradient(const py::array& x, const py::array& grad, const py:
         check.rank("x", x, 4);
         check.rank("dkernel", dkernel, 4);
         const ops::Conv2dShape s = shape_of(geometry, x, dkernel, layout);
-        const auto [d0, d1, d2, d3] = result_dims(s, layout);
         const T* x_data = check.input<T>("x", x);
-        const T* grad_data = check.input<T>("grad", grad, {d0, d1, d2, d3});
-        T* dkernel_data = check.output<T>("dkernel", dkernel,
-                                          {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* grad_data = check.input<T>("grad", grad, result_dims(s, layout));
+        T* dkernel_data = check.output<T>("dkernel", dkernel, kernel_dims(s));
         const py::gil_scoped_release release;
         ops::conv2d_kernel_gradient(s, x_data, grad_data, dkernel_data, num_threads, layout);
     });
@@ -139,8 +133,6 @@ void bias_gradient(const py::array& grad, const py::array& dbias, int num_thread
         ops::bias_gradient(rows, channels, grad_data, dbias_data, num_threads);
     });
 }
-
-std::span<const index_t> dims_of(const py::array& array) { return {array.shape(), 4}; }
 
 // The gradients that `wrt` names, each None or an array; the input's of an image of 8x8x3 in 3.1 us instead of 6.8.
 py::object plain_conv2d_gradients(py::handle x, py::handle kernel, py::handle grad, py::handle strides,

@@ -9,7 +9,7 @@ namespace fastconv::bindings {
 namespace {
 
 ops::Pool2dShape pool_after(const ops::Conv2dShape& conv, const PoolIntegers& geometry) {
-    return pool2d_shape(geometry, conv.batch, conv.out_height, conv.out_width, conv.out_channels);
+    return pool2d_shape(geometry, {conv.batch, conv.out_height, conv.out_width, conv.out_channels});
 }
 
 // The places of maxima may come as the compact codes that the kernels use.
@@ -26,19 +26,17 @@ void conv2d_max_pool2d(const py::array& x, const py::array& kernel, const Option
     dispatch("conv2d_max_pool2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
         check.rank("kernel", kernel, 4);
-        const ops::Conv2dShape s = conv2d_shape(conv_geometry, x, kernel);
+        const ops::Conv2dShape s = conv2d_shape(conv_geometry, dims_of(x), kernel);
         const ops::Pool2dShape p = pool_after(s, pool_geometry);
         const T* x_data = check.input<T>("x", x);
-        const T* kernel_data = check.input<T>(
-            "kernel", kernel, {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels});
+        const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims(s));
         const T* bias_data = check.input<T>("bias", bias, {s.out_channels});
-        T* y_data = check.output<T>("y", y, {p.batch, p.out_height, p.out_width, p.channels});
-        const Dims pooled_dims = {p.batch, p.out_height, p.out_width, p.channels};
+        T* y_data = check.output<T>("y", y, pooled_dims(p));
         ops::Maxima maxima{};
         if (argmax && is_codes(*argmax, s, p))
-            maxima.codes = check.output<std::uint8_t>("argmax", *argmax, pooled_dims);
+            maxima.codes = check.output<std::uint8_t>("argmax", *argmax, pooled_dims(p));
         else
-            maxima.argmax = check.output<std::int64_t>("argmax", argmax, pooled_dims);
+            maxima.argmax = check.output<std::int64_t>("argmax", argmax, pooled_dims(p));
         const py::gil_scoped_release release;
         ops::conv2d_max_pool2d(s, p, x_data, kernel_data, bias_data, activation(relu), y_data, maxima, num_threads);
     });
@@ -52,19 +50,17 @@ void conv2d_max_pool2d_gradients(const py::array& x, const py::array& kernel, co
     dispatch("conv2d_max_pool2d_gradients", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
         check.rank("kernel", kernel, 4);
-        const ops::Conv2dShape s = conv2d_shape(conv_geometry, x, kernel);
+        const ops::Conv2dShape s = conv2d_shape(conv_geometry, dims_of(x), kernel);
         const ops::Pool2dShape p = pool_after(s, pool_geometry);
-        const Dims kernel_dims = {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels};
-        const Dims pooled_dims = {p.batch, p.out_height, p.out_width, p.channels};
         const T* x_data = check.input<T>("x", x);
-        const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims);
-        const T* grad_data = check.input<T>("grad", grad, pooled_dims);
+        const T* kernel_data = check.input<T>("kernel", kernel, kernel_dims(s));
+        const T* grad_data = check.input<T>("grad", grad, pooled_dims(p));
         const bool codes = is_codes(argmax, s, p);
-        const auto* code_data = codes ? check.input<std::uint8_t>("argmax", argmax, pooled_dims) : nullptr;
-        const auto* argmax_data = codes ? nullptr : check.input<std::int64_t>("argmax", argmax, pooled_dims);
-        const T* y_data = check.input<T>("y", y, pooled_dims);
+        const auto* code_data = codes ? check.input<std::uint8_t>("argmax", argmax, pooled_dims(p)) : nullptr;
+        const auto* argmax_data = codes ? nullptr : check.input<std::int64_t>("argmax", argmax, pooled_dims(p));
+        const T* y_data = check.input<T>("y", y, pooled_dims(p));
         T* dx_data = check.output<T>("dx", dx, {s.batch, s.in_height, s.in_width, s.in_channels});
-        T* dkernel_data = check.output<T>("dkernel", dkernel, kernel_dims);
+        T* dkernel_data = check.output<T>("dkernel", dkernel, kernel_dims(s));
         T* dbias_data = check.output<T>("dbias", dbias, {s.out_channels});
         const py::gil_scoped_release release;
         if (codes)

@@ -22,10 +22,15 @@ using ConvIntegers = Integers<9>;
 // in the padding
 using PoolIntegers = Integers<10>;
 
-// `input` (N,H,W,C) and `kernel` (kh,kw,C/groups,K) are of rank 4. The kernel's third dimension is checked
-// with the rest of its shape, against group_in_channels() of the result.
-inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const std::array<index_t, 4>& input,
-                                     const py::array& kernel) {
+using Dims4 = std::array<index_t, 4>;
+
+inline Dims4 dims_of(const py::array& array) {
+    return {array.shape(0), array.shape(1), array.shape(2), array.shape(3)};
+}
+
+// `input` (N,H,W,C); `kernel` (kh,kw,C/groups,K) is of rank 4. The kernel's third dimension is checked with the rest
+// of its shape, against kernel_dims() of the result.
+inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const Dims4& input, const py::array& kernel) {
     return ops::conv2d_shape({.stride_height = g[0],
                               .stride_width = g[1],
                               .dilation_height = g[2],
@@ -39,12 +44,12 @@ inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const std::array<ind
                              kernel.shape(3));
 }
 
-inline ops::Conv2dShape conv2d_shape(const ConvIntegers& g, const py::array& input, const py::array& kernel) {
-    return conv2d_shape(g, {input.shape(0), input.shape(1), input.shape(2), input.shape(3)}, kernel);
+inline Dims4 kernel_dims(const ops::Conv2dShape& s) {
+    return {s.kernel_height, s.kernel_width, s.group_in_channels(), s.out_channels};
 }
 
-inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, index_t batch, index_t in_height, index_t in_width,
-                                     index_t channels) {
+// `input` is the activation (N,H,W,C) before the pooling.
+inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, const Dims4& input) {
     return ops::pool2d_shape({.pool_height = g[0],
                               .pool_width = g[1],
                               .stride_height = g[2],
@@ -55,13 +60,10 @@ inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, index_t batch, index
                               .pad_bottom = g[7],
                               .pad_left = g[8],
                               .pad_right = g[9]},
-                             batch, in_height, in_width, channels);
+                             input[0], input[1], input[2], input[3]);
 }
 
-// Rank 4 first: `input` is the activation (N,H,W,C) before the pooling.
-inline ops::Pool2dShape pool2d_shape(const PoolIntegers& g, const py::array& input) {
-    return pool2d_shape(g, input.shape(0), input.shape(1), input.shape(2), input.shape(3));
-}
+inline Dims4 pooled_dims(const ops::Pool2dShape& s) { return {s.batch, s.out_height, s.out_width, s.channels}; }
 
 }  // namespace fastconv::bindings
 

@@ -14,7 +14,7 @@ void adam_step(const py::array& gradients, const py::array& momentum, const py::
                double velocity_rate, double epsilon, double rate, int num_threads) {
     dispatch("adam_step", "gradients", gradients, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("gradients", gradients, 1);
-        const Dims dims = {gradients.size()};
+        const std::array dims = {index_t{gradients.size()}};
         kernels::AdamStep<T> step{};
         step.size = gradients.size();
         step.gradients = check.input<T>("gradients", gradients);

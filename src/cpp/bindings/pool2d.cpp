@@ -15,11 +15,10 @@ void max_pool2d(const py::array& x, const py::array& y, const OptionalArray& arg
                 int num_threads) {
     dispatch("max_pool2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
-        const ops::Pool2dShape s = pool2d_shape(geometry, x);
+        const ops::Pool2dShape s = pool2d_shape(geometry, dims_of(x));
         const T* x_data = check.input<T>("x", x);
-        T* y_data = check.output<T>("y", y, {s.batch, s.out_height, s.out_width, s.channels});
-        std::int64_t* argmax_data =
-            check.output<std::int64_t>("argmax", argmax, {s.batch, s.out_height, s.out_width, s.channels});
+        T* y_data = check.output<T>("y", y, pooled_dims(s));
+        std::int64_t* argmax_data = check.output<std::int64_t>("argmax", argmax, pooled_dims(s));
         const py::gil_scoped_release release;
         ops::max_pool2d(s, x_data, y_data, argmax_data, num_threads);
     });
@@ -61,9 +60,9 @@ bool planar_max_pool2d_gradient(const py::array& grad, const py::array& argmax, 
 void average_pool2d(const py::array& x, const py::array& y, const PoolIntegers& geometry, int num_threads) {
     dispatch("average_pool2d", "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("x", x, 4);
-        const ops::Pool2dShape s = pool2d_shape(geometry, x);
+        const ops::Pool2dShape s = pool2d_shape(geometry, dims_of(x));
         const T* x_data = check.input<T>("x", x);
-        T* y_data = check.output<T>("y", y, {s.batch, s.out_height, s.out_width, s.channels});
+        T* y_data = check.output<T>("y", y, pooled_dims(s));
         const py::gil_scoped_release release;
         ops::average_pool2d(s, x_data, y_data, num_threads);
     });
@@ -73,18 +72,12 @@ void average_pool2d_gradient(const py::array& grad, const py::array& dx, const P
                              int num_threads) {
     dispatch("average_pool2d_gradient", "grad", grad, [&]<class T>(Type<T>, Arguments& check) {
         check.rank("dx", dx, 4);
-        const ops::Pool2dShape s = pool2d_shape(geometry, dx);
-        const T* grad_data = check.input<T>("grad", grad, {s.batch, s.out_height, s.out_width, s.channels});
+        const ops::Pool2dShape s = pool2d_shape(geometry, dims_of(dx));
+        const T* grad_data = check.input<T>("grad", grad, pooled_dims(s));
         T* dx_data = check.output<T>("dx", dx);
         const py::gil_scoped_release release;
         ops::average_pool2d_gradient(s, grad_data, dx_data, num_threads);
     });
-}
-
-using Dims4 = std::array<index_t, 4>;
-
-Dims4 dims_of(const py::array& images) {
-    return {images.shape(0), images.shape(1), images.shape(2), images.shape(3)};
 }
 
 // `input_shape` as the dimensions of NHWC images.
@@ -95,10 +88,10 @@ bool read_dims(py::handle input_shape, Dims4& dims) {
     return true;
 }
 
-// Geometry of windows over `dims`, and the dimensions of their results.
+// Windows over `dims`.
 struct PlainPool {
     PoolIntegers geometry;
-    Dims4 results;
+    ops::Pool2dShape shape;
 
     // Not of empty images, of which nobody asks whether each window has a cell.
     bool read(const Dims4& dims, py::handle pool_size, py::handle strides, py::handle padding,
@@ -112,18 +105,11 @@ struct PlainPool {
         geometry = {w.size[0],     w.size[1], w.strides[0], w.strides[1], w.dilation[0],
                     w.dilation[1], top,       bottom,       left,         right};
         try {
-            const ops::Pool2dShape s = pool2d_shape(geometry, dims[0], dims[1], dims[2], dims[3]);
-            results = {s.batch, s.out_height, s.out_width, s.channels};
+            shape = pool2d_shape(geometry, dims);
             return true;
         } catch (const std::invalid_argument&) {
             return false;
         }
-    }
-
-    // Whether the one window is the image.
-    bool is_global(const Dims4& dims) const {
-        return geometry[0] == dims[1] && geometry[1] == dims[2] && results[1] == 1 && results[2] == 1 &&
-               geometry[6] == 0 && geometry[8] == 0;
     }
 };
 
@@ -143,9 +129,9 @@ py::object plain_max_pool2d(py::handle x, py::handle pool_size, py::handle strid
     PlainPool pool;
     if (!pool.read(dims_of(images), pool_size, strides, padding, dilation_rate)) return py::none();
     return unless_refused([&]() -> py::object {
-        const py::array y = plain_result(out, pool.results, images);
+        const py::array y = plain_result(out, pooled_dims(pool.shape), images);
         OptionalArray argmax;
-        if (return_argmax.ptr() == Py_True) argmax = empty(pool.results, py::dtype::of<std::int64_t>());
+        if (return_argmax.ptr() == Py_True) argmax = empty(pooled_dims(pool.shape), py::dtype::of<std::int64_t>());
         max_pool2d(images, y, argmax, pool.geometry, 0);
         if (argmax) return py::make_tuple(y, *argmax);
         return y;
@@ -180,7 +166,7 @@ py::object plain_average_pool2d(py::handle x, py::handle pool_size, py::handle s
     PlainPool pool;
     if (!pool.read(dims_of(images), pool_size, strides, padding, py::int_(1))) return py::none();
     return unless_refused([&]() -> py::object {
-        const py::array y = plain_result(out, pool.results, images);
+        const py::array y = plain_result(out, pooled_dims(pool.shape), images);
         average_pool2d(images, y, pool.geometry, 0);
         return y;
     });
@@ -197,7 +183,7 @@ py::object plain_average_pool2d_gradient(py::handle grad, py::handle input_shape
         return py::none();
     // Planes of channels are images of one, each with one window.
     images = first ? Dims4{dims[0] * dims[1], dims[2], dims[3], 1} : dims;
-    if (!pool.read(images, pool_size, strides, padding, py::int_(1)) || (first && !pool.is_global(images)))
+    if (!pool.read(images, pool_size, strides, padding, py::int_(1)) || (first && !pool.shape.is_global()))
         return py::none();
     const auto values = py::reinterpret_borrow<py::array>(grad);
     if (first && dims_of(values) != Dims4{dims[0], dims[1], 1, 1}) return py::none();

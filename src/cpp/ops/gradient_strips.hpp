@@ -78,13 +78,11 @@ class GradientStrips {
     std::vector<Row> rows_;
 };
 
-// Whether the windows fill the image from its first row and column on without meeting, but for rows and columns at
-// the end that are in none; channels fill a vector, and places fit the lanes.
+// Whether gradient_of_windows_apart serves: small windows fill the image, channels fill a vector, and places fit the
+// lanes.
 template <class T>
 bool windows_are_apart(const Pool2dShape& s) {
-    return s.pool_height == s.stride_height && s.pool_width == s.stride_width && s.dilation_height == 1 &&
-           s.dilation_width == 1 && s.pad_top == 0 && s.pad_left == 0 && s.pool_height <= 4 && s.pool_width <= 4 &&
-           s.out_height * s.stride_height <= s.in_height && s.out_width * s.stride_width <= s.in_width &&
+    return s.windows_fill_image() && s.pool_height <= 4 && s.pool_width <= 4 &&
            s.channels >= dispatch::active<T>().lanes && s.in_height * s.in_width * s.channels < (index_t{1} << 31);
 }
 

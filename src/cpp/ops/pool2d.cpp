@@ -97,9 +97,7 @@ std::vector<index_t> cells_inside(index_t in_length, index_t out_length, index_t
 // Global pooling of images of one channel (planes of NCHW) as windows side by side in the one row of longer images:
 // strips of up to 64 windows instead of one.
 Pool2dShape side_by_side(Pool2dShape s) {
-    const bool global = s.out_height == 1 && s.out_width == 1 && s.pool_height == s.in_height &&
-                        s.pool_width == s.in_width && s.pad_top == 0 && s.pad_left == 0;
-    if (!global || s.channels != 1 || s.batch == 0) return s;
+    if (!s.is_global() || s.channels != 1 || s.batch == 0) return s;
     const index_t images = std::gcd(s.batch, index_t{64});
     s.pool_width *= s.pool_height;
     s.pool_height = s.stride_height = s.in_height = 1;
@@ -108,13 +106,6 @@ Pool2dShape side_by_side(Pool2dShape s) {
     s.out_width = images;
     s.batch /= images;
     return s;
-}
-
-// Whether windows of one channel fill the image without meeting, but for rows and columns at the end.
-bool windows_tile_plane(const Pool2dShape& s) {
-    return s.channels == 1 && s.pool_height == s.stride_height && s.pool_width == s.stride_width &&
-           s.dilation_height == 1 && s.dilation_width == 1 && s.pad_top == 0 && s.pad_left == 0 &&
-           s.out_height * s.stride_height <= s.in_height && s.out_width * s.stride_width <= s.in_width;
 }
 
 // Of dx and of windows in an outer product: so many that setting it up counts little.
@@ -177,7 +168,7 @@ void average_pool2d(const Pool2dShape& s, const T* x, T* y, int num_threads) {
 template <class T>
 void average_pool2d_gradient(const Pool2dShape& s, const T* grad, T* dx, int num_threads) {
     if (s.input_size() == 0) return;
-    if (const Pool2dShape tiles = side_by_side(s); windows_tile_plane(tiles))
+    if (const Pool2dShape tiles = side_by_side(s); tiles.channels == 1 && tiles.windows_fill_image())
         return tiles.in_height == 1 && tiles.pool_width <= longest_run &&
                        tiles.in_width == tiles.out_width * tiles.pool_width
                    ? average_gradient_of_runs(tiles, grad, dx, num_threads)

@@ -23,7 +23,20 @@ struct PoolSizes {
     index_t output_size() const { return batch * out_height * out_width * channels; }
 };
 
-struct Pool2dShape : Pool2dGeometry, PoolSizes {};
+struct Pool2dShape : Pool2dGeometry, PoolSizes {
+    // Whether the one window is the image.
+    bool is_global() const {
+        return out_height == 1 && out_width == 1 && pool_height == in_height && pool_width == in_width &&
+               pad_top == 0 && pad_left == 0;
+    }
+    // Whether the windows fill the image from its first row and column on without meeting, but for rows and columns
+    // at the end that are in none.
+    bool windows_fill_image() const {
+        return pool_height == stride_height && pool_width == stride_width && dilation_height == 1 &&
+               dilation_width == 1 && pad_top == 0 && pad_left == 0 && out_height * stride_height <= in_height &&
+               out_width * stride_width <= in_width;
+    }
+};
 
 // Derives the output size and checks what memory safety rests on (as conv2d_shape), and that every window
 // spans part of the image. Throws std::invalid_argument naming the rule.
