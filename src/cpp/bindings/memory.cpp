@@ -1,10 +1,7 @@
 #include "bindings/memory.hpp"
 
-#include <pybind11/stl.h>
-
 #include <array>
 #include <span>
-#include <tuple>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
@@ -20,7 +17,7 @@ namespace {
     throw py::error_already_set();
 }
 
-constexpr std::size_t most_dimensions = 32;
+constexpr std::size_t most_dimensions = 64;  // of NumPy 2; 1 has 32
 
 void release_owned(PyObject* capsule) { runtime::release_block(PyCapsule_GetPointer(capsule, nullptr)); }
 
@@ -66,18 +63,6 @@ py::array empty(std::span<const index_t> shape, const py::dtype& dtype) {
     }
 }
 
-namespace {
-
-using Statistics =
-    std::tuple<std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t>;
-
-Statistics pool_statistics() {
-    const runtime::PoolStatistics s = runtime::pool_statistics();
-    return {s.cached_bytes, s.cached_blocks, s.used_bytes, s.used_blocks, s.limit_bytes, s.hits, s.misses};
-}
-
-}  // namespace
-
 void bind_memory(py::module_& m) {
     using py::arg;
     m.def(
@@ -94,8 +79,11 @@ void bind_memory(py::module_& m) {
         },
         arg("shape"), arg("dtype"));
     m.def("clear_pool", &runtime::clear_pool);
-    m.def("pool_statistics", &pool_statistics,
-          "(cached_bytes, cached_blocks, used_bytes, used_blocks, limit_bytes, hits, misses)");
+    m.def("pool_statistics", [] {
+        const runtime::PoolStatistics s = runtime::pool_statistics();
+        return py::make_tuple(s.cached_bytes, s.cached_blocks, s.used_bytes, s.used_blocks, s.limit_bytes, s.hits,
+                              s.misses);
+    });
 }
 
 }  // namespace fastconv::bindings
