@@ -3,8 +3,6 @@
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
-
 #include "bindings/arrays.hpp"
 #include "bindings/bindings.hpp"
 
@@ -35,9 +33,8 @@ void relu_gradient(const py::array& grad, const py::array& y, const py::array& d
     });
 }
 
-enum class Scale { linear, logarithmic };
-
-void softmax_rows(const char* operation, Scale scale, const py::array& x, const py::array& y, int num_threads) {
+template <class Compute>
+void softmax_rows(const char* operation, const py::array& x, const py::array& y, const Compute& compute) {
     dispatch(operation, "x", x, [&]<class T>(Type<T>, Arguments& check) {
         check.at_least_1d("x", x);
         check.same_shape("y", y, x);
@@ -46,33 +43,19 @@ void softmax_rows(const char* operation, Scale scale, const py::array& x, const 
         const index_t classes = x.shape(x.ndim() - 1);
         const index_t rows = classes == 0 ? 0 : x.size() / classes;
         const py::gil_scoped_release release;
-        if (scale == Scale::linear) {
-            ops::softmax(rows, classes, x_data, y_data, num_threads);
-        } else {
-            ops::log_softmax(rows, classes, x_data, y_data, num_threads);
-        }
+        compute(rows, classes, x_data, y_data);
     });
 }
 
 void softmax(const py::array& x, const py::array& y, int num_threads) {
-    softmax_rows("softmax", Scale::linear, x, y, num_threads);
+    softmax_rows("softmax", x, y, [&](auto... arguments) { ops::softmax(arguments..., num_threads); });
 }
 
 void log_softmax(const py::array& x, const py::array& y, int num_threads) {
-    softmax_rows("log_softmax", Scale::logarithmic, x, y, num_threads);
+    softmax_rows("log_softmax", x, y, [&](auto... arguments) { ops::log_softmax(arguments..., num_threads); });
 }
 
 // `labels`: int64 class numbers (rows,), or probabilities (rows, classes) in the dtype of `logits`.
-void check_labels(index_t rows, index_t classes, const std::int64_t* labels) {
-    if (rows == 0) return;
-    const auto [smallest, largest] = std::minmax_element(labels, labels + rows);
-    if (*smallest < 0 || *largest >= classes) {
-        throw py::value_error("softmax_cross_entropy: labels are out of range, expected 0 .. " +
-                              std::to_string(classes - 1) + ", received " + std::to_string(*smallest) + " .. " +
-                              std::to_string(*largest));
-    }
-}
-
 void softmax_cross_entropy(const py::array& logits, const py::array& labels, const py::array& loss,
                            const py::array& grad, int num_threads) {
     dispatch("softmax_cross_entropy", "logits", logits, [&]<class T>(Type<T>, Arguments& check) {
@@ -88,7 +71,6 @@ void softmax_cross_entropy(const py::array& logits, const py::array& labels, con
         if (classes == 0 && rows > 0) {
             throw py::value_error("softmax_cross_entropy: logits must have classes, expected at least 1, received 0");
         }
-        if (sparse) check_labels(rows, classes, classes_data);
         const py::gil_scoped_release release;
         if (sparse) {
             ops::softmax_cross_entropy(rows, classes, logits_data, classes_data, loss_data, grad_data, num_threads);
