@@ -44,7 +44,7 @@ std::vector<Segment> segments(const Axis& axis) {
     // Tap i is inside for t in [enter, leave): both decrease as the offset grows.
     const auto first_t_reaching = [&](index_t position, index_t offset) {
         const index_t needed = position - offset;
-        return needed <= 0 ? index_t{0} : std::min(axis.length, (needed + axis.in_step - 1) / axis.in_step);
+        return needed <= 0 ? index_t{0} : std::min(axis.length, pieces(needed, axis.in_step));
     };
     std::vector<index_t> cuts;
     cuts.reserve(2 * axis.taps.size() + 2);

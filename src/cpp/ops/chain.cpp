@@ -23,12 +23,12 @@ double work_of(const std::vector<std::unique_ptr<Stage>>& stages, index_t batch)
 }
 
 // Elements, rounded up so that two threads do not write to one pair of cache lines.
-index_t apart(index_t elements) { return (elements + 31) / 32 * 32; }
+index_t apart(index_t elements) { return pieces(elements, 32) * 32; }
 
 // The units that hold some elements.
 Range units_with(Range elements, const Stage& stage) {
     const index_t size = stage.unit_size();
-    return {elements.begin / size, (elements.end + size - 1) / size};
+    return {elements.begin / size, pieces(elements.end, size)};
 }
 
 index_t largest_result(const std::vector<std::unique_ptr<Stage>>& stages) {
@@ -113,13 +113,13 @@ bool Chain::run_by_blocks(index_t batch, const float* x, float* y, int threads) 
     if (!are_known(0, 1)) return false;
     const index_t between = largest_result(stages_), element = sizeof(float);
     index_t images = std::clamp<index_t>(block_bytes / std::max<index_t>(1, between * element), 1, most_images);
-    images = std::min(images, (batch + threads - 1) / threads);
+    images = std::min(images, pieces(batch, threads));
     index_t scratch_size = 0;
     for (const auto& stage : stages_) scratch_size = std::max(scratch_size, stage->scratch_size());
     const index_t thread_size = scratch_size + 2 * images * between;
     const runtime::Buffer<float> buffers(static_cast<std::size_t>(threads * thread_size));
 
-    const index_t blocks = (batch + images - 1) / images;
+    const index_t blocks = pieces(batch, images);
     runtime::parallel_for(blocks, threads, [&](index_t block, int thread) {
         const index_t first = block * images, count = std::min(images, batch - first);
         float* scratch = buffers.data() + thread * thread_size;

@@ -33,7 +33,7 @@ class Stage {
     // Elements of a unit: an image's result consists of units, one after the other, that can be computed apart. The
     // last may be smaller.
     virtual index_t unit_size() const = 0;
-    index_t units() const { return (out_size + unit_size() - 1) / unit_size(); }
+    index_t units() const { return pieces(out_size, unit_size()); }
     // The elements of an image that some of its units read.
     virtual Range reads(Range units) const = 0;
     virtual index_t scratch_size() const = 0;

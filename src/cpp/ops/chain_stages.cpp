@@ -65,7 +65,7 @@ class ConvPoolStage : public Stage {
 
   private:
     index_t a_row() const { return tiled_ ? pool_.out_width : 1; }  // units of a row
-    Range rows(Range units) const { return {units.begin / a_row(), (units.end + a_row() - 1) / a_row()}; }
+    Range rows(Range units) const { return {units.begin / a_row(), pieces(units.end, a_row())}; }
     bool run_tiled(Range units, const float* x, float* y, float* scratch) const {
         return tiled_->run(units, {0, tiled_->blocks()}, x, activation_, y, nullptr, scratch, 0);
     }

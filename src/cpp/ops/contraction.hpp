@@ -43,7 +43,7 @@ class Contraction {
                 const TapWeights<T>& weights, bool diagonal);
 
     index_t channels() const { return depth_; }
-    index_t blocks() const { return (columns_ + width_ - 1) / width_; }
+    index_t blocks() const { return pieces(columns_, width_); }
     index_t row_count() const { return row_axis_.length; }
     index_t width() const { return width_; }  // of a block
     index_t columns() const { return columns_; }

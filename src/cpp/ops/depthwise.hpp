@@ -17,7 +17,7 @@ namespace fastconv::ops {
 struct Vectors {
     index_t channels, lanes, shift;
 
-    index_t count() const { return (channels + shift + lanes - 1) / lanes; }
+    index_t count() const { return pieces(channels + shift, lanes); }
     index_t begin(index_t vector) const { return std::clamp<index_t>(vector * lanes - shift, 0, channels - lanes); }
 };
 

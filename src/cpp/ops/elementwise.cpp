@@ -7,6 +7,7 @@
 #include <string>
 
 #include "dispatch/kernels.hpp"
+#include "ops/cut.hpp"
 #include "runtime/block_pool.hpp"
 #include "runtime/parallel.hpp"
 
@@ -18,7 +19,7 @@ constexpr index_t piece = 16384;  // elements of an item; a multiple of a Philox
 // body(first, count) over pieces of `size` elements that cost `cost` multiply-adds each.
 template <class Body>
 void for_pieces(index_t size, double cost, int num_threads, const Body& body) {
-    const index_t items = (size + piece - 1) / piece;
+    const index_t items = pieces(size, piece);
     const int threads = runtime::thread_count(items, static_cast<double>(size) * cost, num_threads);
     runtime::parallel_for(items, threads,
                           [&](index_t item, int) { body(item * piece, std::min(piece, size - item * piece)); });
@@ -28,7 +29,7 @@ void for_pieces(index_t size, double cost, int num_threads, const Body& body) {
 template <class Body>
 void for_rows(index_t rows, index_t classes, int num_threads, const Body& body) {
     if (rows == 0 || classes == 0) return;
-    const index_t block = std::max<index_t>(1, 512 / classes), items = (rows + block - 1) / block;
+    const index_t block = std::max<index_t>(1, 512 / classes), items = pieces(rows, block);
     const double work = static_cast<double>(rows) * static_cast<double>(classes) * 16;
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads),
                           [&](index_t item, int) { body(item * block, std::min(block, rows - item * block)); });
@@ -139,7 +140,7 @@ void transpose_planes(index_t batch, index_t rows, index_t columns, const T* in,
     if (batch == 0 || rows == 0 || columns == 0) return;
     // Blocks of columns make whole rows of the output.
     const index_t slice = std::clamp<index_t>(piece / rows / 16 * 16, 16, columns > 16 ? columns : 16);
-    const index_t slices = (columns + slice - 1) / slice, items = batch * slices;
+    const index_t slices = pieces(columns, slice), items = batch * slices;
     const double work = runtime::work_of_memory * static_cast<double>(batch * rows * columns);
     runtime::parallel_for(items, runtime::thread_count(items, work, num_threads), [&](index_t item, int) {
         const index_t first = item % slices * slice, offset = item / slices * rows * columns;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/cut.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
@@ -10,7 +11,7 @@ template <class T>
 void adam_step(const kernels::AdamStep<T>& step, int num_threads) {
     constexpr index_t piece = 16384;
     constexpr double cost = 16;  // multiply-adds that take as long as one parameter
-    const index_t items = (step.size + piece - 1) / piece;
+    const index_t items = pieces(step.size, piece);
     const int threads = runtime::thread_count(items, cost * static_cast<double>(step.size), num_threads);
     runtime::parallel_for(items, threads, [&](index_t item, int) {
         const index_t first = item * piece;

@@ -8,12 +8,12 @@
 #include "runtime/parallel.hpp"
 
 namespace fastconv::ops {
+
 template <class T>
 int block_vectors(index_t columns) {
     const auto& kernels = dispatch::active<T>();
-    const index_t vectors = std::max<index_t>(1, (columns + kernels.lanes - 1) / kernels.lanes);
-    const index_t blocks = (vectors + kernels.block_vectors - 1) / kernels.block_vectors;
-    return static_cast<int>((vectors + blocks - 1) / blocks);
+    const index_t vectors = std::max<index_t>(1, pieces(columns, kernels.lanes));
+    return static_cast<int>(pieces(vectors, pieces(vectors, kernels.block_vectors)));
 }
 
 template <class T>

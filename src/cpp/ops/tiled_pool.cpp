@@ -31,8 +31,7 @@ template <class T>
 std::optional<TiledPool<T>> TiledPool<T>::make(const Conv2dShape& s, const Pool2dShape& p, const T* kernel,
                                                const T* bias, int num_threads) {
     const index_t lanes = dispatch::active<T>().lanes;
-    if (!has_codes(s, p) || s.out_channels % lanes != 0) return {};
-    if (s.in_channels == 0) return {};
+    if (!has_codes(s, p) || s.out_channels % lanes != 0 || s.in_channels == 0) return {};
     if (s.in_channels <= most_direct_channels)
         return TiledPool(winograd_few_pays<T>(s, Direction::forward), s, p, kernel, bias, num_threads);
     const bool transformable = s.kernel_height == 3 && s.kernel_width == 3 && s.in_channels % lanes == 0;
@@ -53,7 +52,7 @@ TiledPool<T>::TiledPool(bool winograd, const Conv2dShape& s, const Pool2dShape& 
       kernel_(kernel),
       block_vectors_(vectors_for<T>(winograd, s, p, num_threads)),
       width_(block_vectors_ * dispatch::active<T>().lanes),
-      blocks_((s.out_channels + width_ - 1) / width_),
+      blocks_(pieces(s.out_channels, width_)),
       bias_(static_cast<std::size_t>(s.out_channels)) {
     const auto& kernels = dispatch::active<T>();
     if (bias)

@@ -47,9 +47,7 @@ class TiledPool {
              int thread) const;
 
   private:
-    Range rows(Range windows) const {
-        return {windows.begin / grid_.columns, (windows.end + grid_.columns - 1) / grid_.columns};
-    }
+    Range rows(Range windows) const { return {windows.begin / grid_.columns, pieces(windows.end, grid_.columns)}; }
 
     TiledPool(bool winograd, const Conv2dShape& conv, const Pool2dShape& pool, const T* kernel, const T* bias,
               int num_threads);
