@@ -25,6 +25,31 @@ struct Matrix {
     runtime::Buffer<T> copy;
 };
 
+// Some pixels of an image's channels, and of the row of ones, as the panels [block][depth][width] that batch_reduce
+// reads; `line` has room for as many pixels.
+template <class T>
+void pack_pixels(const Matrix<T>& matrix, const Plane& plane, Range pixels, index_t width, const T* image, T* panels,
+                 T* line) {
+    const index_t depth = matrix.depth, channels = depth - matrix.with_bias;
+    const auto pack_row = [&](index_t d, const T* row) {
+        for (index_t b = 0, left = pixels.size(); left > 0; ++b, left -= width) {
+            T* out = panels + (b * depth + d) * width;
+            const index_t used = std::min(width, left);
+            std::memcpy(out, row + b * width, static_cast<std::size_t>(used) * sizeof(T));
+            std::fill(out + used, out + width, T(0));
+        }
+    };
+    for (index_t d = 0; d < channels; ++d) {
+        const T* in = image + d * plane.size;
+        if (!plane.dense()) plane.gather(in, pixels.begin, pixels.size(), line);
+        pack_row(d, plane.dense() ? in + pixels.begin : line);
+    }
+    if (matrix.with_bias) {
+        std::fill(line, line + pixels.size(), T(1));
+        pack_row(channels, line);
+    }
+}
+
 template <class T>
 void run(const Matrix<T>& matrix, const Plane& plane, index_t images, const T* x, Activation activation, T* y,
          int num_threads) {
@@ -45,7 +70,6 @@ void run(const Matrix<T>& matrix, const Plane& plane, index_t images, const T* x
     const index_t panel_size = pieces(pieces(units, parts) * unit, block) * depth * width;
     const index_t rows_at_once = std::max<index_t>(1, matrix_bytes / (row_tile * depth * element)) * row_tile;
     const index_t line_size = width * pieces(pieces(units, parts) * unit, block);
-    const bool strided = !plane.dense();
 
     const runtime::Buffer<T> scratch(static_cast<std::size_t>(threads * (panel_size + line_size)));
     const bool stream =
@@ -58,23 +82,7 @@ void run(const Matrix<T>& matrix, const Plane& plane, index_t images, const T* x
         const index_t count = std::min(plane.pixels, last_unit * unit * lanes) - first;
         T* const panel = scratch.data() + thread * (panel_size + line_size);
         T* const line = panel + panel_size;
-        const auto pack_row = [&](index_t d, const T* row) {
-            for (index_t b = 0, left = count; left > 0; ++b, left -= width) {
-                T* out = panel + (b * depth + d) * width;
-                const index_t used = std::min(width, left);
-                std::memcpy(out, row + b * width, static_cast<std::size_t>(used) * sizeof(T));
-                std::fill(out + used, out + width, T(0));
-            }
-        };
-        for (index_t d = 0; d < channels; ++d) {
-            const T* in = x + (image * channels + d) * plane.size;
-            if (strided) plane.gather(in, first, count, line);
-            pack_row(d, strided ? line : in + first);
-        }
-        if (matrix.with_bias) {
-            std::fill(line, line + count, T(1));
-            pack_row(channels, line);
-        }
+        pack_pixels(matrix, plane, {first, first + count}, width, x + image * channels * plane.size, panel, line);
         kernels::BatchReduce<T> op{};
         op.a_row_stride = matrix.row_stride;
         op.a_depth_stride = 1;
