@@ -155,12 +155,8 @@ def bench(
         ),
         {"command": shlex.join(["fastconv", *sys.argv[1:]]), "isa": isa, "quick": quick},
     )
-    present = []
-    for name in names:
-        if PEERS[name].missing:
-            report.missing[name] = PEERS[name].install
-        else:
-            present.append(name)
+    report.missing |= {name: PEERS[name].install for name in names if PEERS[name].missing}
+    present = [name for name in names if name not in report.missing]
     with status.status("") as shown:
         running = runner.Runner(report, isa, shown.update)
         for task in tasks:
