@@ -70,8 +70,8 @@ struct DepthwiseWindows {
     index_t channels, shift, first_vector, last_vector;
 };
 
-//   y[p * y_row_stride + q * y_pixel_stride + c] = activation(bias[c] + sum over (r, s) of x(p, q, r, s)[c] *
-//   w[r][s][c])
+//   y[p * y_row_stride + q * y_pixel_stride + c] =
+//       activation(bias[c] + sum over (r, s) of x(p, q, r, s)[c] * w[r][s][c])
 //
 // Each is one chain of additions in the order of (r, s), the bias last.
 // Weights are packed: those of vector i, [tap][lane], are at weights[i * taps * lanes].
@@ -100,9 +100,9 @@ struct DepthwiseGradient {
 //   C[m][n] = activation(bias[n] + sum_{k < depth} a[m * a_row_stride + k] * B[k][n])
 //   C[m][n] = c[m * c_row_stride + n]
 //   B[k][n] = b[n * b_stride + k] of inner_products
-//   B[k][n] = b[k * columns + n]  of inner_products_in_place, where nothing has to be transposed first; at most one
-//   and
-//                                 a half vectors of columns
+//   B[k][n] = b[k * columns + n]  of inner_products_in_place
+//
+// where nothing has to be transposed first, and which takes at most one and a half vectors of columns.
 //
 // Both give the same bits: lane l sums k = l, l + lanes, l + 2 lanes, ... in that order, then the upper half of the
 // lanes is added to the lower until one is left.

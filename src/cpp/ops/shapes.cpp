@@ -1,5 +1,5 @@
-// Output sizes, and the checks that memory safety rests on. The only place where sizes are multiplied unchecked
-// by anyone else's word.
+// Output sizes, and the checks that memory safety rests on: whoever multiplies the sizes of a shape need not fear an
+// overflow.
 #include <cmath>
 #include <limits>
 #include <stdexcept>

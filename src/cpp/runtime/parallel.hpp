@@ -22,12 +22,6 @@ inline constexpr double work_per_awake_thread = 1e5;
 // An element that is read or written once, by itself, takes as long as this many multiply-adds of a convolution.
 inline constexpr double work_of_memory = 6;
 
-// A bound far above what is useful.
-int most_threads() noexcept;
-
-// True in a child of fork(): the threads of the parent do not exist there, so everything runs serially.
-bool forked() noexcept;
-
 // The threads to use for `items` items of `work` multiply-adds altogether; `requested` <= 0 means the default.
 inline int thread_count(index_t items, double work, int requested) noexcept {
     const int most = std::min(requested > 0 ? requested : default_num_threads(), most_threads());
@@ -37,7 +31,8 @@ inline int thread_count(index_t items, double work, int requested) noexcept {
     return static_cast<int>(std::min({static_cast<double>(most), static_cast<double>(items), useful}));
 }
 
-// The half-open range of items of thread `index` of `count`.
+// The half-open range of items of thread `index` of `count`. The first threads, who begin first, have one more where
+// not all can have as many; what is cut into more parts than threads is better cut by ops/cut.hpp.
 inline std::pair<index_t, index_t> share(index_t items, int index, int count) noexcept {
     const index_t each = items / count, rest = items % count;
     const index_t begin = index * each + std::min<index_t>(index, rest);

@@ -1,14 +1,12 @@
 #include "runtime/settings.hpp"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <thread>
-
-#include "runtime/parallel.hpp"
-
-#include <pthread.h>
-#include <sched.h>
 
 namespace fastconv::runtime {
 namespace {
