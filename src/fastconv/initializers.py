@@ -59,6 +59,12 @@ class RandomInitializer(Initializer):
 
     An instance gives the same values at every call. Without a seed it takes the next one of the
     sequence that `utils.set_random_seed` starts.
+
+    Args:
+        seed: an int, or None.
+
+    Raises:
+        TypeError: a seed that is no int.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -71,7 +77,7 @@ class RandomInitializer(Initializer):
 
 
 class RandomUniform(RandomInitializer):
-    """Uniform in [minval, maxval)."""
+    """Uniform in [minval, maxval); `seed` as for `RandomInitializer`."""
 
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
@@ -85,7 +91,7 @@ class RandomUniform(RandomInitializer):
 
 
 class RandomNormal(RandomInitializer):
-    """Normal with `mean` and standard deviation `stddev`."""
+    """Normal with `mean` and standard deviation `stddev`; `seed` as for `RandomInitializer`."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -97,7 +103,7 @@ class RandomNormal(RandomInitializer):
 
 
 class TruncatedNormal(RandomNormal):
-    """Normal, values further than two `stddev` from `mean` drawn again."""
+    """`RandomNormal` whose values further than two `stddev` from `mean` are drawn again."""
 
     def __call__(self, shape: Sequence[int]) -> Float32Array:
         return _truncated_normal(self.generator(), shape, self.mean, self.stddev)
@@ -116,7 +122,11 @@ class VarianceScaling(RandomInitializer):
         scale: positive.
         mode: "fan_in", "fan_out" or "fan_avg", which fan n is.
         distribution: "uniform", "truncated_normal" or "untruncated_normal".
-        seed: of the generator.
+        seed: as for `RandomInitializer`.
+
+    Raises:
+        ValueError: a scale that is not positive, an unknown mode or distribution.
+        TypeError: a seed that is no int.
 
     Source: Glorot and Bengio (2010), He et al. (2015), in Keras' formulation.
     """
@@ -159,42 +169,42 @@ class VarianceScaling(RandomInitializer):
 
 
 class GlorotUniform(VarianceScaling):
-    """Uniform within sqrt(6 / (fan_in + fan_out))."""
+    """Uniform within sqrt(6 / (fan_in + fan_out)); `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
 class GlorotNormal(VarianceScaling):
-    """Truncated normal of variance 2 / (fan_in + fan_out)."""
+    """Truncated normal of variance 2 / (fan_in + fan_out); `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
 
 class HeUniform(VarianceScaling):
-    """Uniform within sqrt(6 / fan_in)."""
+    """Uniform within sqrt(6 / fan_in); `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(2.0, "fan_in", "uniform", seed)
 
 
 class HeNormal(VarianceScaling):
-    """Truncated normal of variance 2 / fan_in."""
+    """Truncated normal of variance 2 / fan_in; `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(2.0, "fan_in", "truncated_normal", seed)
 
 
 class LecunUniform(VarianceScaling):
-    """Uniform within sqrt(3 / fan_in)."""
+    """Uniform within sqrt(3 / fan_in); `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_in", "uniform", seed)
 
 
 class LecunNormal(VarianceScaling):
-    """Truncated normal of variance 1 / fan_in."""
+    """Truncated normal of variance 1 / fan_in; `seed` as for `RandomInitializer`."""
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
@@ -203,7 +213,8 @@ class LecunNormal(VarianceScaling):
 class Orthogonal(RandomInitializer):
     """A matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
 
-    The last axis makes the columns, all others the rows.
+    The last axis makes the columns, all others the rows; of fewer than two axes a ValueError.
+    `seed` as for `RandomInitializer`.
 
     Source: Saxe et al. (2014); the signs of Mezzadri (2007) make every such matrix equally likely.
     """
@@ -224,7 +235,7 @@ class Orthogonal(RandomInitializer):
 
 
 class Identity(Initializer):
-    """The identity matrix times `gain`, for weights with two axes."""
+    """The identity matrix times `gain`, for weights with two axes; of others a ValueError."""
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain

@@ -1,4 +1,8 @@
-"""The losses as functions: one value a sample, before any reduction."""
+"""The losses as functions: one value a sample (or pixel), before any reduction.
+
+Each takes targets and predictions as its class does, computes in float32, and raises the errors of
+`Loss`.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,35 @@ if TYPE_CHECKING:
 
 
 def mean_squared_error(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Any:
-    """`MeanSquaredError` of each sample."""
+    """`MeanSquaredError` of each sample.
+
+    `y_true` and `y_pred` `(N, ..., n)`, result `(N, ...)`.
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions.
+    """
     return MeanSquaredError(reduction="none")(y_true, y_pred)
 
 
 def mean_absolute_error(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Any:
-    """`MeanAbsoluteError` of each sample."""
+    """`MeanAbsoluteError` of each sample.
+
+    `y_true` and `y_pred` `(N, ..., n)`, result `(N, ...)`.
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions.
+    """
     return MeanAbsoluteError(reduction="none")(y_true, y_pred)
 
 
 def huber(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, delta: float = 1.0) -> Any:
-    """`Huber` of each sample."""
+    """`Huber` of each sample.
+
+    `y_true` and `y_pred` `(N, ..., n)`, `delta` > 0, result `(N, ...)`.
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions, an argument out of range.
+    """
     return Huber(delta, reduction="none")(y_true, y_pred)
 
 
@@ -36,7 +58,14 @@ def binary_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
 ) -> Any:
-    """`BinaryCrossentropy` of each sample."""
+    """`BinaryCrossentropy` of each sample.
+
+    `y_true` and `y_pred` `(N, ..., n)`, result `(N, ...)`; `y_pred` are probabilities, or
+    logits with `from_logits`; `label_smoothing` in [0, 1].
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions, an argument out of range.
+    """
     return BinaryCrossentropy(from_logits, label_smoothing, reduction="none")(y_true, y_pred)
 
 
@@ -46,12 +75,26 @@ def categorical_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
 ) -> Any:
-    """`CategoricalCrossentropy` of each sample."""
+    """`CategoricalCrossentropy` of each sample.
+
+    `y_true` and `y_pred` `(N, ..., classes)`, result `(N, ...)`; `y_pred` are probabilities,
+    or logits with `from_logits`; `label_smoothing` in [0, 1].
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions, an argument out of range.
+    """
     return CategoricalCrossentropy(from_logits, label_smoothing, reduction="none")(y_true, y_pred)
 
 
 def sparse_categorical_crossentropy(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, from_logits: bool = False
 ) -> Any:
-    """`SparseCategoricalCrossentropy` of each sample."""
+    """`SparseCategoricalCrossentropy` of each sample.
+
+    Labels `y_true` `(N, ...)`, `y_pred` `(N, ..., classes)`, result `(N, ...)`; `y_pred` are
+    probabilities, or logits with `from_logits`.
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the predictions.
+    """
     return SparseCategoricalCrossentropy(from_logits, reduction="none")(y_true, y_pred)

@@ -16,34 +16,52 @@ Booleans = npt.NDArray[np.bool_]
 
 
 def accuracy(y_true: Array, y_pred: Array) -> Booleans:
-    """Where predictions equal labels."""
+    """Where predictions equal labels.
+
+    `y_true` and `y_pred` `(N, ...)`, result in this shape.
+    """
     return np.asarray(match_rank(y_true, y_pred.shape) == y_pred)
 
 
 def binary_accuracy(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Booleans:
-    """Where predictions above `threshold` stand for the label 1, the others for 0."""
+    """Where predictions above `threshold` stand for the label 1, the others for 0.
+
+    `y_true` and `y_pred` `(N, ...)`, result in this shape.
+    """
     return np.asarray(match_rank(y_true, y_pred.shape) == (y_pred > threshold))
 
 
 def categorical_accuracy(y_true: Array, y_pred: Array) -> Booleans:
-    """Where the largest prediction is the class of the one-hot target."""
+    """Where the largest prediction is the class of the one-hot target.
+
+    `y_true` and `y_pred` `(N, ..., classes)`, result `(N, ...)`.
+    """
     return np.asarray(y_true.argmax(axis=-1) == y_pred.argmax(axis=-1))
 
 
 def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Booleans:
-    """Where the largest prediction is the class of the integer label."""
+    """Where the largest prediction is the class of the integer label.
+
+    `y_true` `(N, ...)` or `(N, ..., 1)`, `y_pred` `(N, ..., classes)`, result `(N, ...)`.
+    """
     if y_true.ndim == y_pred.ndim:
         y_true = y_true[..., 0]
     return np.asarray(y_true == y_pred.argmax(axis=-1))
 
 
 def top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Booleans:
-    """Where fewer than `k` predictions are larger than that of the one-hot target's class."""
+    """Where fewer than `k` predictions are larger than that of the one-hot target's class.
+
+    `y_true` and `y_pred` `(N, ..., classes)`, result `(N, ...)`.
+    """
     return _in_top_k(y_true.argmax(axis=-1), y_pred, k)
 
 
 def sparse_top_k_categorical_accuracy(y_true: Array, y_pred: Array, k: int = 5) -> Booleans:
-    """Where fewer than `k` predictions are larger than that of the integer label's class."""
+    """Where fewer than `k` predictions are larger than that of the integer label's class.
+
+    `y_true` `(N, ...)` or `(N, ..., 1)`, `y_pred` `(N, ..., classes)`, result `(N, ...)`.
+    """
     if y_true.ndim == y_pred.ndim:
         y_true = y_true[..., 0]
     return _in_top_k(y_true.astype(np.intp, copy=False), y_pred, k)

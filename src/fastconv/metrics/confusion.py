@@ -104,7 +104,8 @@ class ThresholdMetric(Metric):
 class Precision(ThresholdMetric):
     """Which share of the entries predicted positive is so: `tp / (tp + fp)`, 0 if there are none.
 
-    With one-hot targets and a softmax an entry is one class of one sample.
+    With one-hot targets and a softmax an entry is one class of one sample. Args, Raises: as
+    `ThresholdMetric`.
 
     >>> Precision()([0, 1, 1, 1], [1, 0, 1, 1])
     0.6666666666666666
@@ -117,7 +118,8 @@ class Precision(ThresholdMetric):
 class Recall(ThresholdMetric):
     """Which share of the positive entries is predicted so: `tp / (tp + fn)`, 0 if there are none.
 
-    With one-hot targets and a softmax an entry is one class of one sample.
+    With one-hot targets and a softmax an entry is one class of one sample. Args, Raises: as
+    `ThresholdMetric`.
 
     >>> Recall()([0, 1, 1, 1], [1, 0, 1, 1])
     0.6666666666666666
