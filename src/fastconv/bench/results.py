@@ -28,7 +28,7 @@ class Measurement:
         memory: seconds in which the same threads read the operands of an operation and write its
             results, once, and do nothing else, directly behind each turn; fastconv's alone measure
             it, and not where everything comes from memory.
-        idle_share: processor time over wall time, in percent of one processor, while others ran.
+        idle_share: processor time over wall time, a share of one processor, while others ran.
         peak_bytes: largest resident size of its process until then.
     """
 
