@@ -20,6 +20,16 @@ constexpr index_t turned_rows = 384;                    // of c: with as many of
 constexpr index_t turned_columns = 768;                 // than to pack its parts (AVX2, 128 rows: 1.1 to 1.7x slower)
 constexpr index_t repacked_bytes = index_t{512} << 10;  // of b may be packed by each thread for itself
 constexpr index_t very_many_rows = 256;                 // of a thread, beside which packing b is nothing
+// Up to this depth c is most of what is moved: a thread had better have rows of its own than share each row's lines,
+// if they are many for it. Time by columns over that by rows, float32, AVX-512 on Zen 4, 2 threads, c beside a line
+// and on one:
+//   b transposed     128 x 10 x 1600   1.17, 1.11     forward   64 x 16 x 1000   0.90, 0.88
+//   (rows x depth    128 x 16 x 1600   1.08, 1.07              200 x 20 x 1000   1.06, 1.02
+//   x columns)       128 x 32 x 1600   1.04, 1.06              400 x  8 x 3000   1.06, 1.13
+//                    256 x 10 x 1600   1.22, 1.17
+//                     32 x 10 x 1600   0.97, 0.99
+constexpr index_t shallow_depth = 32;
+constexpr index_t many_rows = 64;                       // of a thread
 constexpr index_t repeated_bytes = index_t{512} << 10;  // of b may be turned twice, for twice the rows of a
 constexpr index_t item_elements = index_t{16} << 10;    // of a matrix that each of them is used in one product
 
@@ -125,11 +135,12 @@ void matmul(index_t rows, index_t columns, index_t depth, const T* a, bool trans
     const int threads = runtime::thread_count(pieces(rows, factor.tallest_tile) * blocks, work, num_threads);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (rows <= threads * (factor.narrow ? very_many_rows : factor.rows_at_once())) {
-        // By blocks of b if they can be dealt out evenly; else, and if there are very many rows, by rows, if b is so
-        // small that each thread may pack it.
+        // By blocks of b if they can be dealt out evenly; else, and if there are very many rows or hardly any depth,
+        // by rows, if b is so small that each thread may pack it.
         const bool even = blocks >= wanted || (blocks % threads == 0 && columns % factor.width == 0);
         const bool small = factor.packed_size(blocks, depth) * static_cast<index_t>(sizeof(T)) <= repacked_bytes;
-        const bool by_rows = small && rows >= threads * (even ? very_many_rows : factor.tallest_tile);
+        const index_t least = !even ? factor.tallest_tile : depth > shallow_depth ? very_many_rows : many_rows;
+        const bool by_rows = small && rows >= threads * least;
         if (by_rows || even || rows < threads * factor.tallest_tile) {
             const StreamedMatrix<T> matrix(factor, rows, threads);
             const int items = by_rows ? threads : static_cast<int>(matrix.items(threads, wanted));

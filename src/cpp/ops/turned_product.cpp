@@ -18,9 +18,10 @@ constexpr index_t most_bytes = index_t{2} << 20;      // of b, which each item r
 constexpr index_t most_sums = index_t{512} << 10;     // bytes of them, of an item
 constexpr index_t near_bytes = index_t{256} << 10;    // of a, of each thread
 constexpr index_t long_row = 128;                     // bytes
+constexpr index_t dealt_vectors = 4;                  // of columns for each thread, to be dealt out in blocks
 constexpr index_t least_vector = 32;                  // bytes; shorter ones leave little to fill
-// Multiply-adds of vectors that take the time of copying a vector, and of turning it.
-constexpr index_t copy_cost = 3, turn_cost = 6;
+// Multiply-adds of vectors that take the time of copying a vector, of turning it, and of turning sums into c.
+constexpr index_t copy_cost = 3, turn_cost = 6, turn_back_cost = 5;
 
 template <class T>
 constexpr index_t bytes(index_t elements) {
@@ -38,6 +39,17 @@ Cut cut_rows(index_t rows, int threads) {
 template <class T>
 bool is_read_in_place(index_t rows, index_t columns, index_t depth, index_t width, int threads) {
     return bytes<T>(width) >= long_row || columns <= 2 * width || bytes<T>(rows * depth) <= near_bytes * threads;
+}
+
+// Some rows of op(a), in a part of their depth, as columns.
+template <class T>
+void pack_rows(Range some, Range part, index_t rows, index_t depth, const T* a, bool transpose_a, T* out,
+               index_t width) {
+    const auto& kernels = dispatch::active<T>();
+    if (transpose_a)
+        kernels.pack_panels(part.size(), some.size(), a + part.begin * rows + some.begin, rows, width, out, 0);
+    else
+        kernels.transpose(some.size(), part.size(), a + some.begin * depth + part.begin, depth, out, width);
 }
 
 }  // namespace
@@ -93,14 +105,17 @@ bool turns(const RightFactor<T>& b, index_t rows, bool transpose_a, int threads)
     // In place, rows of b that are not whole vectors cost each tile of rows about a multiply-add more.
     index_t prepare_b = b.transposed ? turn_cost : b.lies_ready() ? 0 : copy_cost;
     if (!transpose_a && b.is_read_in_place(rows)) prepare_b = columns % lanes == 0 ? 0 : pieces(rows, b.tallest_tile);
+    // As if all threads had as much to do as the first.
+    const index_t vectors = pieces(columns, lanes);
+    const index_t dealt = b.transposed && vectors >= dealt_vectors * threads ? threads : 1;
     const index_t plain =
-        rows * pieces(columns, lanes) * lanes + columns * prepare_b + (transpose_a ? rows * turn_cost : 0);
+        rows * pieces(vectors, dealt) * dealt * lanes + columns * prepare_b + (transpose_a ? rows * turn_cost : 0);
 
     const bool in_place = transpose_a && is_read_in_place<T>(rows, columns, depth, items.piece, threads);
-    // As if all threads had as much to do as the first.
     const index_t filled =
         threads > 1 ? pieces(items.count, threads) * threads * items.piece : pieces(rows, lanes) * lanes;
-    const index_t turned = columns * filled + (in_place ? 0 : rows * turn_cost) + rows * columns * turn_cost / depth;
+    const index_t turned =
+        columns * filled + (in_place ? 0 : rows * turn_cost) + rows * columns * turn_back_cost / depth;
     // Vectors of 4 leave so little to gain that what is not counted here decides.
     return lanes > 4 ? turned < plain : turned + turned / 12 < plain;
 }
@@ -133,24 +148,27 @@ void turned_product(const RightFactor<T>& b, index_t rows, const T* a, bool tran
         op.count = 1;
         op.c = sums;
         op.c_row_stride = width;
-        op.rows = columns;
         op.columns = pieces(some.size(), lanes) * lanes;
         op.block_vectors = static_cast<int>(width / lanes);
-        for (index_t first = 0; first < depth; first += pass) {
-            op.depth = std::min(pass, depth - first);
-            op.accumulate = first > 0;
-            op.a = b.b + first * op.a_depth_stride;
-            op.b = packed;
-            if (in_place)
-                op.b = a + first * rows + some.begin;
-            else if (transpose_a)
-                kernels.pack_panels(op.depth, some.size(), a + first * rows + some.begin, rows, width, packed, 0);
-            else
-                kernels.transpose(some.size(), op.depth, a + some.begin * depth + first, depth, packed, width);
-            kernels.batch_reduce(op);
+        // Sums of one pass are turned while they are in the nearest cache: whole tiles, and whole vectors of columns.
+        const index_t part = depth <= pass ? kernels.tile_rows[op.block_vectors - 1] * lanes : columns;
+        for (index_t column = 0; column < columns; column += part) {
+            op.rows = std::min(part, columns - column);
+            for (index_t first = 0; first < depth; first += pass) {
+                op.depth = std::min(pass, depth - first);
+                op.accumulate = first > 0;
+                op.a = b.b + column * (b.transposed ? depth : 1) + first * op.a_depth_stride;
+                op.b = packed;
+                if (in_place)
+                    op.b = a + first * rows + some.begin;
+                else if (column == 0)
+                    pack_rows(some, {first, first + op.depth}, rows, depth, a, transpose_a, packed, width);
+                kernels.batch_reduce(op);
+            }
+            if (bias || activation == Activation::relu)
+                add_bias(op.rows, op.columns, width, bias ? bias + column : nullptr, activation, sums);
+            kernels.transpose(op.rows, some.size(), sums, width, c + some.begin * columns + column, columns);
         }
-        if (bias || activation == Activation::relu) add_bias(columns, op.columns, width, bias, activation, sums);
-        kernels.transpose(columns, some.size(), sums, width, c + some.begin * columns, columns);
     });
 }
 
