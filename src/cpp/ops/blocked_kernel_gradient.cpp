@@ -33,6 +33,10 @@ constexpr index_t most_partial_bytes = index_t{32} << 20;  // of all chunks' gra
 struct TapOutputs {
     Range rows, columns;  // outputs that read it
     index_t in_offset;    // of what the first output of an image would read
+
+    bool has(index_t row, index_t column) const {
+        return row >= rows.begin && row < rows.end && column >= columns.begin && column < columns.end;
+    }
 };
 
 std::vector<TapOutputs> taps_of(const Conv2dShape& s, Strides in) {
@@ -141,25 +145,52 @@ class Blocked {
             for (index_t strip = strips.begin; strip < strips.end; ++strip) {
                 const index_t tap = strip / channels_.count;
                 const Range channels = channels_[strip % channels_.count];
-                add_strip(taps_[static_cast<std::size_t>(tap)], rows, columns, channels.size(), filters.size(),
-                          x + group * s_.group_in_channels() + channels.begin, a, b,
+                const TapOutputs& outputs = taps_[static_cast<std::size_t>(tap)];
+                const T* const from = x + group * s_.group_in_channels() + channels.begin;
+                // Meanwhile the next block is asked for: of x, if this is all that the item reads.
+                const auto ahead = [&](index_t part, index_t parts) {
+                    if (block + 1 == last || strip > strips.begin) return;
+                    const Range next_rows = pixel_rows_[(block + 1) / pixel_columns_.count];
+                    const Range next_columns = pixel_columns_[(block + 1) % pixel_columns_.count];
+                    const Range some = equal_part(next_rows.size() * next_columns.size(), part, parts);
+                    for (index_t i = some.begin; i < some.end; ++i) {
+                        const index_t row = next_rows.begin + i / next_columns.size();
+                        const index_t column = next_columns.begin + i % next_columns.size();
+                        fetch(grad + (row * s_.out_width + column) * s_.out_channels + first_filter, filters.size());
+                        if (strips.size() == 1 && outputs.has(row % s_.out_height, column))
+                            fetch(from + in_offset(outputs, row) + column * s_.stride_width * in_.pixel,
+                                  channels.size());
+                    }
+                };
+                add_strip(outputs, rows, columns, channels.size(), filters.size(), from, a, b,
                           dw + (tap * s_.group_in_channels() + channels.begin) * s_.out_channels + first_filter,
-                          block > first);
+                          block > first, ahead);
             }
         }
     }
 
-    // Output pixels of a block, some channels and some filters of a tap.
+    static void fetch(const T* from, index_t size) {
+        constexpr int second_level = 2;  // of the caches
+        constexpr index_t line = 64 / sizeof(T);
+        for (index_t i = 0; i < size; i += line) __builtin_prefetch(from + i, 0, second_level);
+        asm volatile("");  // GCC 12 takes a function that only asks for memory for one without effect
+    }
+
+    // Of what the first output of a row, counted through all images, would read.
+    index_t in_offset(const TapOutputs& tap, index_t row) const {
+        return row / s_.out_height * in_.image + tap.in_offset + row % s_.out_height * s_.stride_height * in_.row;
+    }
+
+    // Output pixels of a block, some channels and some filters of a tap; before each tile ahead(tiles done, all).
+    template <class Ahead>
     void add_strip(const TapOutputs& tap, Range rows, Range columns, index_t channels, index_t filters, const T* x,
-                   T* a, const T* b, T* dw, bool accumulate) const {
+                   T* a, const T* b, T* dw, bool accumulate, const Ahead& ahead) const {
         const Range inside = overlap(columns, tap.columns);
         index_t a_offsets[most_pixels], b_offsets[most_pixels];
         index_t count = 0;
         for (index_t row = rows.begin; row < rows.end && inside.size() > 0; ++row) {
-            const index_t image = row / s_.out_height, p = row % s_.out_height;
-            if (p < tap.rows.begin || p >= tap.rows.end) continue;
-            const T* in = x + image * in_.image + tap.in_offset + p * s_.stride_height * in_.row +
-                          inside.begin * s_.stride_width * in_.pixel;
+            if (!tap.has(row % s_.out_height, inside.begin)) continue;
+            const T* in = x + in_offset(tap, row) + inside.begin * s_.stride_width * in_.pixel;
             a_offsets[count] = count * inside.size() * a_pixel_;
             b_offsets[count] = ((row - rows.begin) * columns.size() + inside.begin - columns.begin) * width_;
             kernels_.pack_panels(inside.size(), channels, in, s_.stride_width * in_.pixel, a_pixel_,
@@ -183,6 +214,7 @@ class Blocked {
         op.c_row_stride = s_.out_channels;
         op.block_vectors = vectors_;
         op.accumulate = accumulate;
+        const index_t tile_rows = pieces(channels, height_), tiles = pieces(filters, width_) * tile_rows;
         for (index_t k = 0; k < filters; k += width_) {
             op.b = b + k / width_ * b_panel_;
             op.columns = std::min(width_, filters - k);
@@ -190,6 +222,7 @@ class Blocked {
                 op.a = a + c;
                 op.rows = std::min(height_, channels - c);
                 op.c = dw + c * s_.out_channels + k;
+                ahead(k / width_ * tile_rows + c / height_, tiles);
                 kernels_.batch_reduce(op);
             }
         }
