@@ -261,6 +261,20 @@ def test_gradient_adds_up_what_falls_on_one_cell(dtype: type) -> None:
     assert_equal(dx, expected.astype(dtype))
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_far_below_the_last_window_is_zero(dtype: type) -> None:
+    """As many rows and columns as 3x3 windows at a stride of 2 can leave over."""
+    x = reals(0, 2, 21, 21, 17)
+    y, codes = reference.max_pool2d(x, 3, strides=2, return_argmax=True)
+    row, column, channel = codes // (21 * 17), codes // 17 % 21, codes % 17
+    grad = integers(1, *y.shape)
+    codes = (row * 24 + column) * 17 + channel
+    expected = reference.max_pool2d_gradient(grad, codes, (2, 24, 24, 17))
+    dx = ops.max_pool2d_gradient(grad.astype(dtype), codes, (2, 24, 24, 17))
+    assert_equal(dx, expected.astype(dtype))
+
+
 GATHERED = (
     PoolCase("apart", (3, 13, 15, 40)),
     PoolCase("overlapping", (2, 27, 25, 40), 3, 2, padding=1),

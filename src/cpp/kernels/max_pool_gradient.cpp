@@ -2,10 +2,10 @@
 // place with those of the maxima of the windows around it. Nothing is cleared first, and dx is written once. Blocks
 // of channels as in pooling.cpp.
 //
-// Windows of 3x3 that meet at a stride of 2: two rows of dx are written from left to right, two pixels at a step. A
-// window of the row below adds to 2x3 pixels, one of the row above to the 1x3 they share: 9 comparisons; what falls
-// on the third column waits in 3 registers for the next step. In steps of 2 vectors of channels 6 registers wait, 8
-// hold maxima and their places.
+// Windows of 3x3 that meet at a stride of 2: two rows of dx are written from left to right, two pixels for each
+// window. A window of the row below adds to 2x3 pixels, one of the row above to the 1x3 they share: 9 comparisons.
+// What falls on the third column waits in 3 registers for the next window; 2 windows are done before the next vector
+// of channels has its turn, then it waits in memory. Maxima are counted in a chain for each column.
 #include "kernels/channel_blocks.hpp"
 #include "kernels/registration.hpp"
 #include "simd/places.hpp"
@@ -49,14 +49,19 @@ struct Maxima {
     vec<T> value;
     ivec<T> offset;
 
-    FASTCONV_INLINE void load_from(const T* grad, const std::int64_t* argmax, ivec<T> first, Tally<T>& tally) {
+    FASTCONV_INLINE void load_from(const T* grad, const std::int64_t* argmax, ivec<T> first, ivec<T>& bits) {
         value = load(grad) + T(0);  // as a sum that begins with zero
-        offset = load_lower<T>(argmax, tally.bits) - first;
+        offset = load_lower<T>(argmax, bits) - first;
     }
     FASTCONV_INLINE vec<T> at(place_t<T> place, ivec<T>& found) const {
         const mask<T> here = equal(offset, broadcast(place));
         found = count_where<T>(here, found);
         return zero_unless(here, value);
+    }
+    FASTCONV_INLINE vec<T> added_to(vec<T> sum, place_t<T> place, ivec<T>& found) const {
+        const mask<T> here = equal(offset, broadcast(place));
+        found = count_where<T>(here, found);
+        return add_where<T>(here, sum, value);
     }
 };
 
@@ -89,7 +94,7 @@ index_t window_gradient_strip(const WindowGradient<T>& op) noexcept {
             const ivec<T> first = lane_numbers<T>() + static_cast<place_t<T>>(origin + c);
             FASTCONV_UNROLL for (int u = 0; u < U::count; ++u) {
                 if constexpr (maximum)
-                    maxima[u].load_from(grad + c + u * V, argmax + c + u * V, first + u * V, tally);
+                    maxima[u].load_from(grad + c + u * V, argmax + c + u * V, first + u * V, tally.bits);
                 else
                     maxima[u].value = load(grad + c + u * V) / divisor;
             }
@@ -159,70 +164,102 @@ index_t max_pool_gradient(const MaxPoolGradient<T>& op) noexcept {
     return sum_of_lanes<T>(found);
 }
 
-// Window q, or none, and the pixels w and w + 1, which are then complete; if `inner`, all that they touch exists.
-// What the first row waits for from above and below, and the second, is read from `waiting` and left over for the
-// next.
-template <bool inner, bool stream, class T>
-FASTCONV_INLINE void two_pixels(const MeetingWindows<T>& op, index_t q, index_t w, const T* waiting, T* left_over,
-                                Tally<T>& tally) {
-    const index_t pixel = op.channels, width = op.width, left = w * pixel, place = op.origin + left;
-    const bool any = inner || q < op.windows, first = inner || op.dx[0], second = inner || op.dx[1];
+// While one is done the next run's pixels are asked for. us, 1 thread (2 threads), runs of 2/4/8 windows: 13x13x256,
+// batch 32: 193 (99) / 209 (108) / 214 (111); 27x27x256, batch 16: 546 (259) / 633 (332) / 777 (394).
+constexpr index_t windows_of_run = 2;
+
+// Windows q to q + count, or none, and the two pixels of each row that begin at each, which are then complete. If
+// `inner`, all that they touch exists; there are none in the row above unless `above`, below unless `below`. What the
+// first row waits for from above and below, and the second, is read from `waiting` and left over for the next.
+template <bool inner, bool above, bool below, bool stream, class T>
+FASTCONV_INLINE void pixels_of_windows(const MeetingWindows<T>& op, index_t q, index_t count, const T* waiting,
+                                       T* left_over, Tally<T>& tally) {
+    const index_t pixel = op.channels, w = 2 * q - op.pad, left = w * pixel;
+    const bool any = inner || q < op.windows;
+    const bool first = (inner && above) || op.dx[0], second = (inner && below) || op.dx[1];
+    const bool ends = above && any, begins = below && any;
     const auto step = static_cast<place_t<T>>(pixel), row = static_cast<place_t<T>>(op.row);
-    const auto upper = op.above, lower = op.below;
-    T *const first_row = op.dx[0], *const second_row = op.dx[1];
-    const auto exists = [=](index_t column) { return inner || (w + column >= 0 && w + column < width); };
+    const auto exists = [=](index_t column) { return inner || (w + column >= 0 && w + column < op.width); };
     for_channels<T, 1>(
         pixel, [&](auto, index_t c, int done) __attribute__((always_inline)) {
-            vec<T> above[3] = {}, below[3] = {}, next[3] = {};
-            if (any) {
-                const index_t from = q * pixel + c;
-                const ivec<T> start = lane_numbers<T>() + static_cast<place_t<T>>(place + c);
-                ivec<T> found{};
-                Maxima<T> ending, beginning;
-                ending.load_from(upper.grad + from, upper.argmax + from, start, tally);
-                beginning.load_from(lower.grad + from, lower.argmax + from, start, tally);
-                FASTCONV_UNROLL for (int s = 0; s < 3; ++s) {
-                    if (exists(s) && first) above[s] = ending.at(s * step, found);
-                    if (exists(s) && first) below[s] = beginning.at(s * step, found);
-                    if (exists(s) && second) next[s] = beginning.at(s * step + row, found);
+            vec<T> ending = load(waiting + c), beginning = load(waiting + pixel + c),
+                   next = load(waiting + 2 * pixel + c);
+            ivec<T> start = lane_numbers<T>() + static_cast<place_t<T>>(op.origin + left + c), found[3] = {}, bits{};
+            index_t from = q * pixel + c;
+            T *to = op.dx[0] + left + c, *under = op.dx[1] + left + c;
+            for (index_t i = 0; i < count; ++i) {
+                vec<T> sum[2] = {ending, {}}, lower[2] = {next, {}}, waits[3] = {};
+                if (inner) {
+                    const index_t next_row = from + op.windows * pixel;
+                    if (below) {
+                        prefetch_far(op.below.grad + next_row);
+                        prefetch_places<T>(op.below.argmax + next_row);
+                    }
+                    if constexpr (!stream) {
+                        const index_t ahead = 2 * windows_of_run * pixel;
+                        prefetch_far(to + ahead);
+                        prefetch_far(to + ahead + pixel);
+                        prefetch_far(under + ahead);
+                        prefetch_far(under + ahead + pixel);
+                    }
                 }
-                tally.add(found, done);
-            }
-            const T* wait = waiting + c;
-            T *const to = first_row + left + c, *const under = second_row + left + c, *const leave = left_over + c;
-            if (inner) {
-                const index_t next = (q + op.windows) * pixel + c;
-                prefetch_far(lower.grad + next);
-                prefetch_places<T>(lower.argmax + next);
-                if constexpr (!stream) {
-                    __builtin_prefetch(to + 2 * pixel, 1);
-                    __builtin_prefetch(to + 3 * pixel, 1);
-                    __builtin_prefetch(under + 2 * pixel, 1);
-                    __builtin_prefetch(under + 3 * pixel, 1);
+                if (ends) {
+                    Maxima<T> window;
+                    window.load_from(op.above.grad + from, op.above.argmax + from, start, bits);
+                    if (exists(0) && first) sum[0] = window.added_to(sum[0], 0, found[0]);
+                    if (exists(1) && first) sum[1] = window.at(step, found[1]);
+                    if (exists(2) && first) waits[0] = window.at(2 * step, found[2]);
                 }
+                sum[0] += beginning;
+                if (begins) {
+                    Maxima<T> window;
+                    window.load_from(op.below.grad + from, op.below.argmax + from, start, bits);
+                    if (exists(0) && first) sum[0] = window.added_to(sum[0], 0, found[0]);
+                    if (exists(1) && first) sum[1] = window.added_to(sum[1], step, found[1]);
+                    if (exists(2) && first) waits[1] = window.at(2 * step, found[2]);
+                    if (exists(0) && second) lower[0] = window.added_to(lower[0], row, found[0]);
+                    if (exists(1) && second) lower[1] = window.at(row + step, found[1]);
+                    if (exists(2) && second) waits[2] = window.at(row + 2 * step, found[2]);
+                }
+                if (exists(0) && first) store_or_stream(to, sum[0], stream);
+                if (exists(1) && first) store_or_stream(to + pixel, sum[1], stream);
+                if (exists(0) && second) store_or_stream(under, lower[0], stream);
+                if (exists(1) && second) store_or_stream(under + pixel, lower[1], stream);
+                ending = waits[0];
+                beginning = waits[1];
+                next = waits[2];
+                start += 2 * step;
+                from += pixel;
+                to += 2 * pixel;
+                under += 2 * pixel;
             }
-            if (exists(0) && first)
-                store_or_stream(to, load(wait) + above[0] + load(wait + pixel) + below[0], stream);
-            if (exists(1) && first) store_or_stream(to + pixel, above[1] + below[1], stream);
-            if (exists(0) && second) store_or_stream(under, load(wait + 2 * pixel) + next[0], stream);
-            if (exists(1) && second) store_or_stream(under + pixel, next[1], stream);
-            store(leave, above[2]);
-            store(leave + pixel, below[2]);
-            store(leave + 2 * pixel, next[2]);
+            tally.bits |= bits;
+            tally.add(found[0] + found[1] + found[2], done);
+            store(left_over + c, ending);
+            store(left_over + pixel + c, beginning);
+            store(left_over + 2 * pixel + c, next);
         });
 }
 
-template <bool stream, class T>
+template <bool above, bool below, bool stream, class T>
 index_t meeting_windows_strip(const MeetingWindows<T>& op) noexcept {
-    const index_t pixel = op.channels, windows = op.dx[0] && op.dx[1] ? op.windows : 0;
+    const index_t pixel = op.channels, pad = op.pad;
     T *waiting = op.room, *left_over = op.room + 3 * pixel;
     for (index_t i = 0; i < 3 * pixel; ++i) waiting[i] = T(0);
     Tally<T> tally;
-    for (index_t q = 0, w = -op.pad; w < op.width; ++q, w += 2) {
-        if (w >= 0 && w + 2 < op.width && q < windows)
-            two_pixels<true, stream>(op, q, w, waiting, left_over, tally);
-        else
-            two_pixels<false, stream>(op, q, w, waiting, left_over, tally);
+    // All three columns of the inner windows exist.
+    const index_t first = (pad + 1) / 2, fit = (op.width + pad - 1) / 2;
+    const bool rows = (!above || op.dx[0]) && (!below || op.dx[1]);
+    const index_t last = rows ? (fit < op.windows ? fit : op.windows) : 0;
+    for (index_t q = 0; 2 * q - pad < op.width;) {
+        index_t count = 1;
+        if (q >= first && q < last) {
+            count = last - q < windows_of_run ? last - q : windows_of_run;
+            pixels_of_windows<true, above, below, stream>(op, q, count, waiting, left_over, tally);
+        } else {
+            pixels_of_windows<false, above, below, stream>(op, q, 1, waiting, left_over, tally);
+        }
+        q += count;
         T* const other = waiting;
         waiting = left_over;
         left_over = other;
@@ -231,9 +268,16 @@ index_t meeting_windows_strip(const MeetingWindows<T>& op) noexcept {
     return tally.total();
 }
 
+template <bool above, bool below, class T>
+index_t meeting_windows_strip(const MeetingWindows<T>& op) noexcept {
+    return op.stream ? meeting_windows_strip<above, below, true>(op) : meeting_windows_strip<above, below, false>(op);
+}
+
 template <class T>
 index_t meeting_windows_gradient(const MeetingWindows<T>& op) noexcept {
-    return op.stream ? meeting_windows_strip<true>(op) : meeting_windows_strip<false>(op);
+    if (op.above.grad)
+        return op.below.grad ? meeting_windows_strip<true, true>(op) : meeting_windows_strip<true, false>(op);
+    return op.below.grad ? meeting_windows_strip<false, true>(op) : meeting_windows_strip<false, false>(op);
 }
 
 // Argmax is as wide as a double already.

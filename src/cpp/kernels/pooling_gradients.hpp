@@ -67,7 +67,7 @@ struct MeetingWindows {
         const T* grad;
         const std::int64_t* argmax;
     };
-    Windows above, below;  // windows x channels each
+    Windows above, below;  // windows x channels each; null where there are none
     index_t windows, channels, pad;
     T* dx[2];
     index_t width, row;

@@ -93,11 +93,6 @@ template <class T, class Found>
 void gradient_of_meeting_windows(const Pool2dShape& s, const T* grad, const std::int64_t* argmax, T* dx,
                                  int num_threads, const Found& found) {
     const index_t row = s.in_width * s.channels, from_row = s.out_width * s.channels;
-    // Rows above the first and below the last window row, whose maxima are nowhere.
-    const runtime::Buffer<T> no_grad(static_cast<std::size_t>(from_row));
-    const runtime::Buffer<std::int64_t> no_argmax(static_cast<std::size_t>(from_row));
-    std::fill_n(no_grad.data(), from_row, T(0));
-    std::fill_n(no_argmax.data(), from_row, std::int64_t{0x7fffffff});
     const index_t pairs = (s.in_height + s.pad_top + 1) / 2, room_size = 6 * s.channels;
     const int threads = gradient_threads(s, num_threads);
     const runtime::Buffer<T> room(static_cast<std::size_t>(threads * room_size));
@@ -106,7 +101,7 @@ void gradient_of_meeting_windows(const Pool2dShape& s, const T* grad, const std:
         const index_t n = item / pairs, i = item % pairs, top = 2 * i - s.pad_top;
         T* image = dx + n * s.in_height * row;
         const auto windows = [&](index_t h) -> typename kernels::MeetingWindows<T>::Windows {
-            if (h < 0 || h >= s.out_height) return {no_grad.data(), no_argmax.data()};
+            if (h < 0 || h >= s.out_height) return {nullptr, nullptr};
             const index_t first = (n * s.out_height + h) * from_row;
             return {grad + first, argmax + first};
         };

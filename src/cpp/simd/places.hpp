@@ -70,6 +70,19 @@ FASTCONV_INLINE ivec<T> count_where(mask<T> m, ivec<T> count) {
 #endif
 }
 
+// sum + value where the mask is true, else sum.
+template <class T>
+FASTCONV_INLINE vec<T> add_where(mask<T> m, vec<T> sum, vec<T> value) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4)
+        return (vec<T>)_mm512_mask_add_ps((__m512)sum, m, (__m512)sum, (__m512)value);
+    else
+        return (vec<T>)_mm512_mask_add_pd((__m512d)sum, m, (__m512d)sum, (__m512d)value);
+#else
+    return sum + zero_unless(m, value);
+#endif
+}
+
 // p[lane] = the lane, of which only the low byte is not zero.
 template <class T>
 FASTCONV_INLINE void store_bytes(std::uint8_t* p, ivec<T> v) {
