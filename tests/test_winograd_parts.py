@@ -37,6 +37,9 @@ CASES = (
     ConvCase("two_axes", (2, 30, 65, 2), (7, 5, 2, 96), strides=(2, 1), padding=((0, 3), (2, 1))),
     ConvCase("four_taps", (2, 20, 64, 4), (4, 8, 4, 64), padding=((5, 6), (0, 3))),
     ConvCase("wide_row", (1, 12, 301, 3), (7, 7, 3, 64), strides=2, padding=3),
+    ConvCase("runs_in_the_left_padding", (1, 6, 30, 3), (5, 5, 3, 64), padding=((0, 0), (90, 0))),
+    ConvCase("runs_in_the_right_padding", (1, 6, 30, 3), (5, 5, 3, 64), padding=((0, 0), (0, 90))),
+    ConvCase("far_in_all_padding", (1, 20, 30, 3), (7, 7, 3, 64), strides=2, padding=((9, 20), (200, 77))),
 )
 # The direct sum is faster, or the only way.
 OTHERS = (

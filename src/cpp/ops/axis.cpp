@@ -72,7 +72,7 @@ std::vector<Segment> segments(const Axis& axis) {
 Range outputs_reading(index_t offset, index_t in_length, index_t out_length, index_t stride) {
     const index_t begin = offset >= 0 ? 0 : pieces(-offset, stride);
     const index_t end = offset >= in_length ? 0 : (in_length - 1 - offset) / stride + 1;
-    return overlap({0, out_length}, {std::min(begin, out_length), end});
+    return overlap({0, out_length}, {begin, end});
 }
 
 }  // namespace fastconv::ops

@@ -12,9 +12,10 @@ struct Range {
     index_t size() const { return end - begin; }
 };
 
+// What of `a` is in `b` too; within `a` even if that is nothing.
 inline Range overlap(Range a, Range b) {
-    const index_t begin = std::max(a.begin, b.begin);
-    return {begin, std::max(begin, std::min(a.end, b.end))};
+    const index_t begin = std::clamp(b.begin, a.begin, a.end);
+    return {begin, std::clamp(b.end, begin, a.end)};
 }
 
 inline Range shifted(Range range, index_t by) { return {range.begin + by, range.end + by}; }

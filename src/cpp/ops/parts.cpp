@@ -199,7 +199,7 @@ template <class T>
 void PartsInput<T>::take_periods(const T* row, Range periods, T* line, T* out) const {
     const index_t begin = periods.begin * period_ - s_.pad_left * s_.in_channels;
     const index_t size = periods.size() * period_, end = s_.in_width * s_.in_channels - begin;
-    const Range inside = overlap({0, size}, {std::min(size, -begin), end});
+    const Range inside = overlap({0, size}, {-begin, end});
     std::fill_n(line, inside.begin, T(0));
     if (inside.size() > 0)
         std::memcpy(line + inside.begin, row + begin + inside.begin,
