@@ -36,20 +36,14 @@ constexpr int diagonal_rows = 4;
 template <class T>
 __attribute__((noinline)) void finish(const BatchReduce<T>& op, int rows, int stride, const T* sums, T* c,
                                       const T* bias, int columns) noexcept {
-    constexpr int V = lanes<T>;
     const bool relu = op.activation == Activation::relu;
-    const int whole = columns / V * V, rest = columns - whole;
     for (int m = 0; m < rows; ++m, sums += stride, c += op.c_row_stride) {
-        for (int n = 0; n < whole; n += V) {
-            vec<T> value = load(sums + n);
-            if (op.accumulate) value += load(c + n);
-            if (bias) value += load(bias + n);
-            store(c + n, relu ? larger(vec<T>{}, value) : value);
+        for (int n = 0; n < columns; ++n) {
+            T value = sums[n];
+            if (op.accumulate) value += c[n];
+            if (bias) value += bias[n];
+            c[n] = relu && value < 0 ? T(0) : value;
         }
-        vec<T> value = load(sums + whole);
-        if (op.accumulate) value += load_first(c + whole, rest);
-        if (bias) value += load_first(bias + whole, rest);
-        store_first(c + whole, relu ? larger(vec<T>{}, value) : value, rest);
     }
 }
 
